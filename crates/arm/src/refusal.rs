@@ -1,0 +1,410 @@
+//! From a refusing answer to an error. ARM's own shape is one of five that were recorded: wrapped
+//! in `error`, unwrapped, in capitals, a lone `Message`, and no JSON at all.
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+
+use crate::error::{At, Error};
+use crate::readable::readable;
+
+/// The most of a message that is kept, in characters.
+const MESSAGE: usize = 500;
+
+/// The most of a code or target that is kept, in characters.
+const CODE: usize = 120;
+
+/// What a refusing answer says.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Refusal {
+    code: String,
+    message: String,
+    target: Option<String>,
+}
+
+/// The error that the answer of `status` to `at` means.
+pub(crate) fn error(at: At, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
+    let raw = String::from_utf8_lossy(body);
+    let Refusal { code, message, target } = read(&raw).unwrap_or_else(|| Refusal {
+        code: status.as_str().to_owned(),
+        message: readable(&raw, 200),
+        target: None,
+    });
+    let retry_after = retry_after(headers, &message);
+
+    if is_busy(&code, &message, status) {
+        return Error::Busy { at, code, message, retry_after };
+    }
+    if forbids(&code) {
+        return Error::NotAllowed { at, code, message };
+    }
+    match status.as_u16() {
+        401 => Error::Unauthorized { at, code },
+        403 => Error::Forbidden { at, action: missing_action(&message), code },
+        404 | 410 => Error::NotFound { at, code },
+        409 | 412 | 423 => Error::Conflict { at, code, message },
+        429 => Error::Throttled { at, code, retry_after },
+        400 if code.eq_ignore_ascii_case("Conflict") => Error::Conflict { at, code, message },
+        408 | 500.. => {
+            let status = status.as_u16();
+            Error::Unavailable { at, status, code, message, retry_after }
+        }
+        300..400 => {
+            let what = format!("it redirects ({status}), and a redirect is never followed");
+            Error::Malformed { at, what, excerpt: message }
+        }
+        _ => Error::Invalid { at, code, message, target },
+    }
+}
+
+/// Some providers say 429 or 409 for "another operation holds it".
+fn is_busy(code: &str, message: &str, status: StatusCode) -> bool {
+    const BUSY: [&str; 5] = [
+        "AnotherOperationInProgress",
+        "NamespaceInTransition",
+        "RetryableError",
+        "RetryableErrorDueToAnotherOperation",
+        "ConcurrentOperationInProgress",
+    ];
+    let may_be = matches!(status.as_u16(), 400 | 409 | 412 | 423 | 429);
+    may_be
+        && (BUSY.iter().any(|it| it.eq_ignore_ascii_case(code))
+            || message.contains("exclusive lock"))
+}
+
+/// Codes that mean the same with whatever status they come.
+fn forbids(code: &str) -> bool {
+    const FORBIDS: [&str; 8] = [
+        "OperationNotAllowed",
+        "ScopeLocked",
+        "RequestDisallowedByPolicy",
+        "MissingSubscriptionRegistration",
+        "MissingRegistrationForLocation",
+        "ReadOnlyDisabledSubscription",
+        "DeleteGalleryImageVersionBlockedBeforeEndOfLife",
+        "QuotaExceeded",
+    ];
+    FORBIDS.iter().any(|it| it.eq_ignore_ascii_case(code))
+}
+
+fn read(raw: &str) -> Option<Refusal> {
+    let value: Value = serde_json::from_str(raw.trim_start_matches('\u{feff}')).ok()?;
+    let inner = member(&value, "error").filter(|it| it.is_object()).unwrap_or(&value);
+    let shape = Shape::of(inner);
+    if shape.code.is_none() && shape.message.is_none() {
+        return None;
+    }
+
+    let mut message = shape.message.unwrap_or_default();
+    for detail in shape.details.iter().take(3) {
+        let detail = Shape::of(detail);
+        let text = match (detail.code, detail.message) {
+            (Some(code), Some(text)) if code != text => format!("{code}: {text}"),
+            (code, text) => text.or(code).unwrap_or_default(),
+        };
+        if !text.is_empty() && !message.contains(&text) {
+            message = format!("{message} [{text}]");
+        }
+    }
+    Some(Refusal {
+        code: readable(&shape.code.unwrap_or_else(|| "no code".to_owned()), CODE),
+        message: readable(message.trim(), MESSAGE),
+        target: shape.target.filter(|it| !it.is_empty()).map(|it| readable(&it, CODE)),
+    })
+}
+
+/// The members that all shapes have, whatever the case of their names.
+#[derive(Default)]
+struct Shape<'a> {
+    code: Option<String>,
+    message: Option<String>,
+    target: Option<String>,
+    details: &'a [Value],
+}
+
+impl<'a> Shape<'a> {
+    fn of(value: &'a Value) -> Shape<'a> {
+        let text = |name: &str| member(value, name).and_then(said);
+        let details = member(value, "details").and_then(Value::as_array);
+        Shape {
+            code: text("code"),
+            message: text("message"),
+            target: text("target"),
+            details: details.map_or(&[], Vec::as_slice),
+        }
+    }
+}
+
+fn member<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    let members = value.as_object()?;
+    members.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+fn said(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// `perform action 'X'` and `perform action(s) 'X'`; the latter, of a linked scope, comes last.
+fn missing_action(message: &str) -> Option<String> {
+    let marker = ["action(s) '", "action '"].into_iter().find(|it| message.contains(it))?;
+    let (_, after) = message.rsplit_once(marker)?;
+    let (action, _) = after.split_once('\'')?;
+    let named = !action.is_empty()
+        && action.chars().all(|it| it.is_ascii_alphanumeric() || "./*-,_ ".contains(it));
+    named.then(|| action.to_owned())
+}
+
+/// How long to wait: the header in seconds, Resource Graph's quota header, or the number of seconds
+/// in the text, which ARM's own throttling gives.
+pub(crate) fn retry_after(headers: &HeaderMap, message: &str) -> Option<Duration> {
+    let header = |name: &str| headers.get(name).and_then(|it| it.to_str().ok()).map(str::trim);
+    let seconds = header("retry-after")
+        .and_then(|it| it.parse().ok())
+        .or_else(|| header("x-ms-user-quota-resets-after").and_then(clock_seconds))
+        .or_else(|| seconds_in(message))?;
+    // A day is more than any limit that Azure documents.
+    Some(Duration::from_secs(u64::min(seconds, 86_400)))
+}
+
+/// `00:00:05` in seconds.
+fn clock_seconds(text: &str) -> Option<u64> {
+    let mut parts = text.split(':').map(|it| it.parse::<u64>().ok());
+    let (Some(hours), Some(minutes), Some(seconds), None) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next())
+    else {
+        return None;
+    };
+    hours.checked_mul(3600)?.checked_add(minutes.checked_mul(60)?)?.checked_add(seconds)
+}
+
+/// `Please try again after '324' seconds`, `Retry after 2 seconds`.
+fn seconds_in(message: &str) -> Option<u64> {
+    let lower = message.to_ascii_lowercase();
+    let marker = ["try again after ", "retry after "].into_iter().find(|it| lower.contains(it))?;
+    let (_, after) = lower.split_once(marker)?;
+    let after = after.trim_start_matches('\'');
+    let digits = after.split(|it: char| !it.is_ascii_digit()).next()?;
+    let rest = after.strip_prefix(digits)?.trim_start_matches(['\'', ' ']);
+    rest.starts_with("second").then(|| digits.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn at() -> At {
+        At { operation: "read the version", resource: "/x".to_owned() }
+    }
+
+    fn refused(status: u16, body: &str) -> Error {
+        error(at(), StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes())
+    }
+
+    /// The variant, the code, and the beginning of the message.
+    fn told(error: &Error) -> (&'static str, String, String) {
+        let (kind, code, message) = match error {
+            Error::NotFound { code, .. } => ("NotFound", code.as_str(), ""),
+            Error::Conflict { code, message, .. } => ("Conflict", code.as_str(), message.as_str()),
+            Error::NotAllowed { code, message, .. } => {
+                ("NotAllowed", code.as_str(), message.as_str())
+            }
+            Error::Throttled { code, .. } => ("Throttled", code.as_str(), ""),
+            Error::Busy { code, message, .. } => ("Busy", code.as_str(), message.as_str()),
+            Error::Unavailable { code, message, .. } => {
+                ("Unavailable", code.as_str(), message.as_str())
+            }
+            Error::Forbidden { code, .. } => ("Forbidden", code.as_str(), ""),
+            Error::Unauthorized { code, .. } => ("Unauthorized", code.as_str(), ""),
+            Error::Invalid { code, message, .. } => ("Invalid", code.as_str(), message.as_str()),
+            Error::Malformed { what, excerpt, .. } => {
+                ("Malformed", what.as_str(), excerpt.as_str())
+            }
+            Error::NotSent { because, .. } => ("NotSent", "", because.as_str()),
+            Error::PerhapsDone { because, .. } => ("PerhapsDone", "", because.as_str()),
+        };
+        (kind, code.to_owned(), message.chars().take(24).collect())
+    }
+
+    #[test]
+    fn every_recorded_shape_is_read() {
+        let table: &[(u16, &str, (&str, &str, &str))] = &[
+            (
+                404,
+                r#"{"error":{"code":"ResourceNotFound","message":"The Resource 'x' was not found."}}"#,
+                ("NotFound", "ResourceNotFound", ""),
+            ),
+            (
+                404,
+                r#"{"error":{"code":"NotFound","message":"The entity was not found in this Azure location."}}"#,
+                ("NotFound", "NotFound", ""),
+            ),
+            (410, "", ("NotFound", "410", "")),
+            (
+                400,
+                r#"{"error":{"code":"InvalidParameter","message":"EndOfLifeDate must be set to a future date.","target":"galleryImage.properties.endOfLifeDate"}}"#,
+                ("Invalid", "InvalidParameter", "EndOfLifeDate must be set"),
+            ),
+            (
+                400,
+                r#"{"code":"BadRequest","message":"unwrapped"}"#,
+                ("Invalid", "BadRequest", "unwrapped"),
+            ),
+            (
+                429,
+                r#"{"error":{"code":"TooManyRequests","message":"Too many requests."}}"#,
+                ("Throttled", "TooManyRequests", ""),
+            ),
+            (
+                429,
+                r#"{"error":{"code":"NamespaceInTransition","message":"The namespace is in transitioning state."}}"#,
+                ("Busy", "NamespaceInTransition", "The namespace is in trans"),
+            ),
+            (
+                429,
+                r#"{"Code":"429","Message":"Cannot acquire exclusive lock to create, update or delete this site.","Target":null,"Details":[{"Code":"429"}],"Innererror":null}"#,
+                ("Busy", "429", "Cannot acquire exclusive "),
+            ),
+            (
+                409,
+                r#"{"error":{"code":"OperationNotAllowed","message":"not in run state"}}"#,
+                ("NotAllowed", "OperationNotAllowed", "not in run state"),
+            ),
+            (
+                400,
+                r#"{"error":{"code":"OperationNotAllowed","message":"not in run state"}}"#,
+                ("NotAllowed", "OperationNotAllowed", "not in run state"),
+            ),
+            (
+                409,
+                r#"{"error":{"code":"Conflict","message":"Update/Upgrade of image templates is currently not supported"}}"#,
+                ("Conflict", "Conflict", "Update/Upgrade of image t"),
+            ),
+            (
+                409,
+                r#"{"error":{"code":"MissingSubscriptionRegistration","message":"not registered","details":[{"code":"MissingSubscriptionRegistration","target":"Microsoft.X","message":"not registered"}]}}"#,
+                ("NotAllowed", "MissingSubscriptionRegistration", "not registered [MissingSu"),
+            ),
+            (
+                500,
+                r#"{"Message":"An error has occurred."}"#,
+                ("Unavailable", "no code", "An error has occurred."),
+            ),
+            (502, "Forbidden\n", ("Unavailable", "502", "Forbidden\\n")),
+            (503, "", ("Unavailable", "503", "")),
+            (
+                503,
+                "<!DOCTYPE HTML><h2>Service Unavailable</h2>",
+                ("Unavailable", "503", "<!DOCTYPE HTML><h2>Servi"),
+            ),
+            (
+                504,
+                r#"{"error":{"code":"GatewayTimeout","message":"The gateway did not receive a response"}}"#,
+                ("Unavailable", "GatewayTimeout", "The gateway did not recei"),
+            ),
+            (
+                401,
+                r#"{"error":{"code":"ExpiredAuthenticationToken","message":"The access token expiry"}}"#,
+                ("Unauthorized", "ExpiredAuthenticationToken", ""),
+            ),
+            (
+                302,
+                "",
+                ("Malformed", "it redirects (302 Found), and a redirect is never followed", ""),
+            ),
+            (418, "[1,2]", ("Invalid", "418", "[1,2]")),
+        ];
+
+        for (status, body, (kind, code, message)) in table {
+            let (found, its_code, its_message) = told(&refused(*status, body));
+            assert_eq!((found, its_code.as_str()), (*kind, *code), "{status} {body}");
+            assert!(its_message.starts_with(message.get(..24).unwrap_or(message)), "{its_message}");
+        }
+    }
+
+    #[test]
+    fn the_details_of_a_bad_query_are_named() {
+        let body = r#"{"error":{"code":"BadRequest","message":"Please provide below info when asking for support: timestamp = 2021, correlationId = 27.","details":[{"code":"InvalidQuery","message":"Query is invalid."},{"code":"ParserFailure","message":"ParserFailure","line":1,"characterPositionInLine":11,"token":"<EOF>"}]}}"#;
+
+        let Error::Invalid { message, .. } = refused(400, body) else { panic!() };
+
+        assert!(
+            message.ends_with("[InvalidQuery: Query is invalid.] [ParserFailure]"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn the_target_is_kept() {
+        let body = r#"{"error":{"code":"InvalidParameter","message":"m","target":"galleryImage.properties.endOfLifeDate"}}"#;
+
+        let text = refused(400, body).to_string();
+
+        assert_eq!(
+            text,
+            "could not read the version `/x`: Azure refused it as wrong (`InvalidParameter`: m, about `galleryImage.properties.endOfLifeDate`); correct what was asked"
+        );
+    }
+
+    #[test]
+    fn a_missing_permission_is_named_and_the_callers_ids_are_not() {
+        let body = r#"{"error":{"code":"AuthorizationFailed","message":"The client 'a1' with object id 'b2' does not have authorization to perform action 'Microsoft.Compute/galleries/images/versions/write' over scope '/subscriptions/s' or the scope is invalid."}}"#;
+
+        let error = refused(403, body);
+
+        assert!(
+            error
+                .to_string()
+                .contains("may not `Microsoft.Compute/galleries/images/versions/write`")
+        );
+        assert!(!error.to_string().contains("b2"));
+    }
+
+    #[test]
+    fn a_missing_permission_on_a_linked_scope_is_named() {
+        let body = r#"{"error":{"code":"LinkedAuthorizationFailed","message":"The client has permission to perform action 'Microsoft.VirtualMachineImages/imageTemplates/write' on scope 's'; however, it does not have permission to perform action(s) 'Microsoft.ManagedIdentity/userAssignedIdentities/assign/action' on the linked scope(s) 'x'"}}"#;
+
+        let Error::Forbidden { action, .. } = refused(403, body) else { panic!() };
+
+        assert_eq!(
+            action.as_deref(),
+            Some("Microsoft.ManagedIdentity/userAssignedIdentities/assign/action")
+        );
+    }
+
+    #[test]
+    fn the_wait_is_read_from_the_header_the_quota_and_the_text() {
+        let wait = |name: &'static str, value: &'static str, text: &str| {
+            let headers = HeaderMap::from_iter([(
+                http::HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )]);
+            retry_after(&headers, text).map(|it| it.as_secs())
+        };
+
+        assert_eq!(wait("retry-after", "17", "Please try again after '324' seconds."), Some(17));
+        assert_eq!(wait("x-ms-user-quota-resets-after", "00:01:05", ""), Some(65));
+        assert_eq!(
+            wait("x-ignored", "", "exceeded. Please try again after '324' seconds."),
+            Some(324)
+        );
+        assert_eq!(wait("x-ignored", "", "Retry after 2 seconds."), Some(2));
+        assert_eq!(wait("x-ignored", "", "Retry after lunch"), None);
+        assert_eq!(wait("retry-after", "99999999999", ""), Some(86_400));
+        assert_eq!(wait("retry-after", "soon", ""), None);
+    }
+
+    #[test]
+    fn a_long_message_is_cut() {
+        let body = format!(r#"{{"error":{{"code":"X","message":"{}"}}}}"#, "a".repeat(10_000));
+
+        let Error::Invalid { message, .. } = refused(400, &body) else { panic!() };
+
+        assert_eq!(message.chars().count(), MESSAGE + 1);
+    }
+}

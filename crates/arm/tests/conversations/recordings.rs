@@ -1,0 +1,131 @@
+//! Every recorded answer of the operations that we use is read.
+
+use std::path::{Path, PathBuf};
+
+use arm::Error;
+use rules::catalog::PlatformImage;
+use serde_json::Value;
+
+use crate::script::{Script, gallery, template, version};
+
+/// The recorded conversations, where they are at hand.
+fn recordings() -> Vec<(PathBuf, Value)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference/recordings");
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        eprintln!("skipped: the recordings are not here");
+        return Vec::new();
+    };
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|it| Some(it.ok()?.path()))
+        .filter(|it| it.extension().is_some_and(|it| it == "json"))
+        .collect();
+    files.sort();
+    let read = |path: PathBuf| {
+        let recording = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        (path, recording)
+    };
+    files.into_iter().map(read).collect()
+}
+
+/// What a path below the subscription is, if it is one of ours.
+fn operation(path: &str) -> Option<&'static str> {
+    let path = path.split('?').next()?.to_ascii_lowercase();
+    let parts: Vec<&str> = path.split('/').collect();
+    let at = parts.iter().position(|it| *it == "providers")?;
+    match parts.get(at + 1..)? {
+        ["microsoft.virtualmachineimages", "imagetemplates"] => Some("templates"),
+        ["microsoft.virtualmachineimages", "imagetemplates", _] => Some("template"),
+        ["microsoft.virtualmachineimages", "imagetemplates", _, "runoutputs", _] => {
+            Some("run output")
+        }
+        ["microsoft.compute", "galleries", _] => Some("gallery"),
+        ["microsoft.compute", "galleries", _, "images", _] => Some("definition"),
+        ["microsoft.compute", "galleries", _, "images", _, "versions"] => Some("versions"),
+        ["microsoft.compute", "galleries", _, "images", _, "versions", _] => Some("version"),
+        [
+            "microsoft.compute",
+            "galleries",
+            _,
+            "softdeletedartifacttypes",
+            _,
+            "artifacts",
+            _,
+            "versions",
+        ] => Some("soft-deleted"),
+        ["microsoft.compute", "locations", .., "versions"] => Some("platform"),
+        ["microsoft.compute", "virtualmachinescalesets", _, "virtualmachines"] => Some("instances"),
+        _ => None,
+    }
+}
+
+async fn read(operation: &str, body: &Value) -> Result<(), Error> {
+    let arm = Script::answering(200, body).arm();
+    let definition = gallery().definition("x");
+    let image =
+        PlatformImage { publisher: "p".into(), offer: "o".into(), sku: "s".into(), plan: None };
+    match operation {
+        "templates" => arm.templates(&arm::GroupId::new("s", "g")).await.map(|_| ()),
+        "template" => arm.template(&template()).await.map(|_| ()),
+        "run output" => arm.run_output(&template(), "x").await.map(|_| ()),
+        "gallery" => arm.gallery(&gallery()).await.map(|_| ()),
+        "definition" => arm.definition(&definition).await.map(|_| ()),
+        "versions" => arm.versions(&definition).await.map(|_| ()),
+        "version" => arm.version(&version()).await.map(|_| ()),
+        "soft-deleted" => arm.soft_deleted(&definition).await.map(|_| ()),
+        "platform" => {
+            arm.platform_versions("s", &"westus".parse().unwrap(), &image).await.map(|_| ())
+        }
+        "instances" => arm.scale_set_instances("/x").await.map(|_| ()),
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn every_recorded_answer_of_our_operations_is_read() {
+    let mut count = 0;
+    for (file, recording) in recordings() {
+        for interaction in recording["interactions"].as_array().into_iter().flatten() {
+            let (request, response) = (&interaction["request"], &interaction["response"]);
+            let operation = operation(request["path"].as_str().unwrap_or_default());
+            let ours = request["method"] == "GET" && response["status"] == 200;
+            let Some(operation) = operation.filter(|_| ours) else { continue };
+
+            let answer = read(operation, &response["body"]).await;
+
+            assert_eq!(answer, Ok(()), "{} {operation}: {}", file.display(), response["body"]);
+            count += 1;
+        }
+    }
+    eprintln!("{count} recorded answers were read");
+}
+
+#[tokio::test]
+async fn every_recorded_refusal_becomes_an_error_of_its_kind() {
+    let mut count = 0;
+    for (file, recording) in recordings() {
+        for interaction in recording["interactions"].as_array().into_iter().flatten() {
+            let response = &interaction["response"];
+            let Some(status @ 400..) = response["status"].as_u64() else { continue };
+            let body = match &response["body"] {
+                Value::Null => String::new(),
+                Value::String(text) => text.clone(),
+                body => body.to_string(),
+            };
+            let script = Script::answering(u16::try_from(status).unwrap(), body);
+
+            let error = script.arm().template(&template()).await.unwrap_err();
+
+            let fits = match status {
+                404 => matches!(error, Error::NotFound { .. }),
+                429 => matches!(error, Error::Throttled { .. } | Error::Busy { .. }),
+                409 => matches!(error, Error::Conflict { .. } | Error::NotAllowed { .. }),
+                500.. => matches!(error, Error::Unavailable { .. }),
+                400 => matches!(error, Error::Invalid { .. }),
+                _ => true,
+            };
+            assert!(fits, "{} {status}: {error}", file.display());
+            count += 1;
+        }
+    }
+    eprintln!("{count} recorded refusals were read");
+}

@@ -1,0 +1,21 @@
+//! Everything that decides: values in, verdicts with reasons out. No IO, no clock, no async, no
+//! Azure types.
+
+pub mod name;
+pub mod catalog;
+pub mod version;
+pub mod trigger;
+pub mod request;
+pub mod schedule;
+pub mod event;
+pub mod state;
+pub mod wake;
+pub mod standing;
+pub mod number;
+pub mod gate;
+pub mod rings;
+pub mod in_use;
+pub mod retention;
+
+pub use name::{CatalogName, ImageName, Region};
+pub use version::VersionNumber;

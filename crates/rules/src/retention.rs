@@ -1,0 +1,433 @@
+//! Which versions grow old, and what may be done about it: deprecate, trim, delete, one stage at
+//! a time.
+//!
+//! The main problem is what must not happen: that an image, or one of its regions, is left without
+//! its last good versions, or that something in use goes. Both are judged again at execution, by
+//! the same function. Reasons name dates, never ages: the same facts give the same text tomorrow.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Days, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::Retention;
+use crate::event::Retirement;
+use crate::in_use::{InUse, Use};
+use crate::standing::Standing;
+use crate::{ImageName, Region, VersionNumber};
+
+pub mod cap;
+
+/// The most uses that one verdict names.
+const MOST_NAMED: usize = 5;
+
+/// What is known about the versions of one image.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    pub now: DateTime<Utc>,
+    pub home: Region,
+    /// The regions that the catalog wants the image in.
+    pub wanted_regions: Vec<Region>,
+    pub versions: Vec<VersionFacts>,
+    pub in_use: InUse,
+}
+
+/// What is known about one version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VersionFacts {
+    pub number: VersionNumber,
+    /// True: Goldsmith made it.
+    pub ours: bool,
+    pub provisioned: Provisioned,
+    pub standing: Standing,
+    /// True: a run is under way with it.
+    pub in_a_run: bool,
+    pub regions: BTreeMap<Region, RegionFacts>,
+    pub published_at: Option<DateTime<Utc>>,
+    pub released_at: Option<DateTime<Utc>>,
+    /// When a newer version was released.
+    pub superseded_at: Option<DateTime<Utc>>,
+    pub deprecated_at: Option<DateTime<Utc>>,
+    pub pinned: Option<Pin>,
+    /// The images whose current good version was built from this one.
+    pub base_of: Vec<ImageName>,
+}
+
+/// What Azure says of the version as a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provisioned {
+    Succeeded,
+    Failed,
+    /// Something is being done to it: creating, updating, deleting, migrating.
+    InProgress,
+}
+
+/// A version in one region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegionFacts {
+    /// Its replication is Completed.
+    pub completed: bool,
+    /// It is excluded from latest there.
+    pub excluded: bool,
+}
+
+/// A person's wish that a version stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// Without it, until it is taken away.
+    pub until: Option<DateTime<Utc>>,
+    pub why: String,
+}
+
+/// What becomes of a version, and why. The reasons of a stage include what would have spoken
+/// against it and does not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "verdict")]
+pub enum Verdict {
+    Keep { reasons: Vec<String> },
+    Deprecate { reasons: Vec<String> },
+    Trim { reasons: Vec<String> },
+    Delete { reasons: Vec<String> },
+}
+
+impl Verdict {
+    /// The stage that is due; `None`: it is kept as it is.
+    pub const fn stage(&self) -> Option<Retirement> {
+        match self {
+            Verdict::Keep { .. } => None,
+            Verdict::Deprecate { .. } => Some(Retirement::Deprecate),
+            Verdict::Trim { .. } => Some(Retirement::Trim),
+            Verdict::Delete { .. } => Some(Retirement::Delete),
+        }
+    }
+
+    /// The reasons, whichever way it went.
+    pub fn reasons(&self) -> &[String] {
+        match self {
+            Verdict::Keep { reasons }
+            | Verdict::Deprecate { reasons }
+            | Verdict::Trim { reasons }
+            | Verdict::Delete { reasons } => reasons,
+        }
+    }
+
+    fn of(stage: Retirement, reasons: Vec<String>) -> Verdict {
+        match stage {
+            Retirement::Deprecate => Verdict::Deprecate { reasons },
+            Retirement::Trim => Verdict::Trim { reasons },
+            Retirement::Delete => Verdict::Delete { reasons },
+        }
+    }
+}
+
+/// Judges every version that is still there.
+pub fn judge(policy: &Retention, facts: &Facts) -> BTreeMap<VersionNumber, Verdict> {
+    let good = Good::of(policy, facts);
+    let there = facts.versions.iter().filter(|it| it.standing != Standing::Deleted);
+    there.map(|it| (it.number, judge_one(policy, facts, &good, it))).collect()
+}
+
+/// Whether a stage that was due may still be carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StillHolds {
+    Yes { reasons: Vec<String> },
+    No { because: Vec<String> },
+}
+
+/// Judges again, with facts that were just read, whether `stage` of `number` may be carried out.
+/// A trim holds as well when the version has become due for deletion meanwhile.
+pub fn still_holds(
+    stage: Retirement,
+    number: VersionNumber,
+    policy: &Retention,
+    facts: &Facts,
+) -> StillHolds {
+    let Some(verdict) = judge(policy, facts).remove(&number) else {
+        return StillHolds::No { because: vec!["the gallery has no such version".to_owned()] };
+    };
+    let reasons = verdict.reasons().to_vec();
+    match (stage, verdict.stage()) {
+        (Retirement::Deprecate, Some(Retirement::Deprecate))
+        | (Retirement::Trim, Some(Retirement::Trim | Retirement::Delete))
+        | (Retirement::Delete, Some(Retirement::Delete)) => StillHolds::Yes { reasons },
+        (_, None) => StillHolds::No { because: reasons },
+        (_, Some(other)) => {
+            let mut because = vec![format!("what is due by now is to {}", verb(other))];
+            because.extend(reasons);
+            StillHolds::No { because }
+        }
+    }
+}
+
+fn judge_one(policy: &Retention, facts: &Facts, good: &Good, version: &VersionFacts) -> Verdict {
+    let due = due(policy, facts, version);
+    let mut against = blocks_every_stage(policy, facts, good, version);
+    if let Due::Now { stage: Retirement::Trim | Retirement::Delete, .. } = due {
+        against.extend(blocks_removal(facts, good, version, &due));
+    }
+
+    match (due, against.is_empty()) {
+        (Due::NotYet { because }, true) => Verdict::Keep { reasons: vec![because] },
+        (Due::NotYet { .. }, false) => Verdict::Keep { reasons: against },
+        (Due::Now { stage, because }, false) => {
+            against.push(format!("else it would be time to {} it: {because}", verb(stage)));
+            Verdict::Keep { reasons: against }
+        }
+        (Due::Now { stage, because }, true) => {
+            let mut reasons = vec![because];
+            reasons.extend(does_not_block(stage, good, version));
+            Verdict::of(stage, reasons)
+        }
+    }
+}
+
+enum Due {
+    Now { stage: Retirement, because: String },
+    NotYet { because: String },
+}
+
+/// Which stage time alone has made due.
+fn due(policy: &Retention, facts: &Facts, version: &VersionFacts) -> Due {
+    match version.standing {
+        Standing::Candidate | Standing::Passed | Standing::Rejected | Standing::Failed => {
+            quarantine(policy, facts, version)
+        }
+        Standing::Released => {
+            let stage = Retirement::Deprecate;
+            let days = policy.deprecate_after_days;
+            let Some(superseded_at) = version.superseded_at else {
+                return Due::NotYet { because: "no newer version is released".to_owned() };
+            };
+            after(facts, stage, ("a newer version was released", superseded_at), days)
+        }
+        Standing::Revoked if version.deprecated_at.is_none() => {
+            Due::Now { stage: Retirement::Deprecate, because: "it was revoked".to_owned() }
+        }
+        Standing::Deprecated | Standing::Trimmed | Standing::Revoked => {
+            retire(policy, facts, version)
+        }
+        Standing::Deleted => Due::NotYet { because: "it is deleted".to_owned() },
+    }
+}
+
+/// A version that no region was ever offered may be deleted at once when its quarantine has ended.
+fn quarantine(policy: &Retention, facts: &Facts, version: &VersionFacts) -> Due {
+    let standing = version.standing;
+    if let Some(released_at) = version.released_at {
+        let day = day(released_at);
+        let because = format!("it is {standing}, and yet was released on {day}: a person decides");
+        return Due::NotYet { because };
+    }
+    let Some(published_at) = version.published_at else {
+        let because = format!("it is {standing}, and when it was published is unknown");
+        return Due::NotYet { because };
+    };
+    let since = format!("it is {standing}, never released, and was published");
+    after(facts, Retirement::Delete, (&since, published_at), policy.quarantine_days)
+}
+
+fn retire(policy: &Retention, facts: &Facts, version: &VersionFacts) -> Due {
+    let Some(deprecated_at) = version.deprecated_at else {
+        let because = "when it was deprecated is unknown".to_owned();
+        return Due::NotYet { because };
+    };
+    let since = ("it was deprecated", deprecated_at);
+    let deletion = after(facts, Retirement::Delete, since, policy.delete_after_days);
+    let beyond_home = version.regions.keys().any(|region| *region != facts.home);
+    if matches!(deletion, Due::Now { .. }) || !beyond_home {
+        return deletion;
+    }
+    after(facts, Retirement::Trim, since, policy.trim_after_days)
+}
+
+fn after(facts: &Facts, stage: Retirement, (event, at): (&str, DateTime<Utc>), days: u32) -> Due {
+    let since = format!("{event} on {}", day(at));
+    let Some(due_at) = at.checked_add_days(Days::new(u64::from(days))) else {
+        let because = format!("{since}, and {days} days later lie beyond the calendar");
+        return Due::NotYet { because };
+    };
+    let done = match stage {
+        Retirement::Deprecate => "deprecated",
+        Retirement::Trim => "trimmed",
+        Retirement::Delete => "deleted",
+    };
+    match due_at <= facts.now {
+        true => Due::Now {
+            stage,
+            because: format!("{since}, and its {days} days ended on {}", day(due_at)),
+        },
+        false => Due::NotYet { because: format!("{since}; it is {done} on {}", day(due_at)) },
+    }
+}
+
+/// What speaks against doing anything to the version.
+fn blocks_every_stage(
+    policy: &Retention,
+    facts: &Facts,
+    good: &Good,
+    version: &VersionFacts,
+) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if !version.ours && !policy.adopt {
+        reasons.push("Goldsmith did not make it, and `retention.adopt` is false".to_owned());
+    }
+    if version.in_a_run {
+        reasons.push("a run is under way with it".to_owned());
+    }
+    if version.provisioned == Provisioned::InProgress {
+        reasons.push("something is being done to it on Azure".to_owned());
+    }
+    if let Some(pin) = &version.pinned {
+        match pin.until {
+            None => reasons.push(format!("it is pinned: {}", pin.why)),
+            Some(until) if until > facts.now => {
+                reasons.push(format!("it is pinned until {}: {}", day(until), pin.why));
+            }
+            Some(_) => {}
+        }
+    }
+    reasons.extend(good.protects(version.number));
+    reasons
+}
+
+/// What speaks against taking a version away from where it is, beyond
+/// [`blocks_every_stage`]; deprecating only stops offering it.
+fn blocks_removal(facts: &Facts, good: &Good, version: &VersionFacts, due: &Due) -> Vec<String> {
+    let mut reasons: Vec<String> = Vec::new();
+    let uses: Vec<&Use> = facts.in_use.of(version.number).collect();
+    let named = uses.iter().take(MOST_NAMED);
+    reasons.extend(named.map(|it| format!("in use by {}: {}", it.by, it.why)));
+    if uses.len() > MOST_NAMED {
+        reasons.push(format!("in use by {} more", uses.len() - MOST_NAMED));
+    }
+    if !version.base_of.is_empty() {
+        let children: Vec<&str> = version.base_of.iter().map(ImageName::as_str).collect();
+        let children = children.join(", ");
+        reasons.push(format!("the current version of {children} is built from it"));
+    }
+
+    // Short of good ones, an older version that once was good is the only way back.
+    let once_good = matches!(version.standing, Standing::Deprecated | Standing::Trimmed)
+        && version.provisioned == Provisioned::Succeeded;
+    if once_good {
+        let home_stays = matches!(due, Due::Now { stage: Retirement::Trim, .. });
+        reasons.extend(good.is_short_without(version, home_stays.then_some(&facts.home)));
+    }
+    reasons
+}
+
+/// The other side of a stage's reasons.
+fn does_not_block(stage: Retirement, good: &Good, version: &VersionFacts) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let staying: Vec<String> = good.staying().iter().rev().map(ToString::to_string).collect();
+    match staying.is_empty() {
+        true => reasons.push("there are no good versions that it could be one of".to_owned()),
+        false => reasons.push(format!("the good versions that stay are {}", staying.join(", "))),
+    }
+    match stage {
+        Retirement::Deprecate => {}
+        Retirement::Trim | Retirement::Delete => {
+            reasons.push(
+                "every declared scope was read, and nothing in them uses it; no child image's \
+                 current version is built from it"
+                    .to_owned(),
+            );
+        }
+    }
+    let pin = if version.pinned.is_some() { "its pin has ended" } else { "it is not pinned" };
+    reasons.push(pin.to_owned());
+    reasons
+}
+
+/// The good versions of the image: as a whole, and in each wanted region.
+struct Good {
+    keep: usize,
+    /// Newest first. `None` stands for the image as a whole: it still has good versions when the
+    /// catalog has just moved it to regions that have none yet.
+    of: BTreeMap<Option<Region>, Vec<VersionNumber>>,
+}
+
+impl Good {
+    fn of(policy: &Retention, facts: &Facts) -> Good {
+        let scopes = facts.wanted_regions.iter().cloned().map(Some).chain([None]);
+        let of = scopes.map(|scope| {
+            let mut numbers: Vec<VersionNumber> = facts
+                .versions
+                .iter()
+                .filter(|version| is_good(policy, version, scope.as_ref()))
+                .map(|version| version.number)
+                .collect();
+            numbers.sort_by(|left, right| right.cmp(left));
+            (scope, numbers)
+        });
+        Good { keep: policy.keep.max(1) as usize, of: of.collect() }
+    }
+
+    /// The good versions that are kept, over all scopes.
+    fn staying(&self) -> BTreeSet<VersionNumber> {
+        self.of.values().flat_map(|numbers| numbers.iter().take(self.keep)).copied().collect()
+    }
+
+    fn protects(&self, number: VersionNumber) -> Option<String> {
+        let protecting =
+            |numbers: &&Vec<VersionNumber>| numbers.iter().take(self.keep).any(|it| *it == number);
+        let regions: Vec<&str> = self
+            .of
+            .iter()
+            .filter(|(_, numbers)| protecting(numbers))
+            .filter_map(|(scope, _)| scope.as_ref().map(Region::as_str))
+            .collect();
+        let keep = self.keep;
+        if !regions.is_empty() {
+            let regions = regions.join(", ");
+            return Some(format!("it is among the {keep} newest good versions in {regions}"));
+        }
+        let of_image = self.of.get(&None).filter(protecting);
+        of_image.map(|_| format!("it is among the {keep} newest good versions of the image"))
+    }
+
+    /// Where `version` is, and good ones are fewer than wanted; apart from `home`, if given.
+    fn is_short_without(&self, version: &VersionFacts, home: Option<&Region>) -> Vec<String> {
+        let is_there = |region: &Region| {
+            version.regions.get(region).is_some_and(|it| it.completed) && Some(region) != home
+        };
+        let short = self.of.iter().filter(|(scope, numbers)| {
+            let counts = match scope {
+                Some(region) => is_there(region),
+                None => home.is_none(),
+            };
+            counts && numbers.len() < self.keep
+        });
+        let sentence = |(scope, numbers): (&Option<Region>, &Vec<VersionNumber>)| {
+            let place = scope.as_ref().map_or("the image", Region::as_str);
+            format!("{place} has {} good versions of the {} to keep", numbers.len(), self.keep)
+        };
+        short.map(sentence).collect()
+    }
+}
+
+/// Whether `version` is good in a region; without one, in any. A version whose run is still under
+/// way is good only where it is offered already: its later rings may never come.
+fn is_good(policy: &Retention, version: &VersionFacts, region: Option<&Region>) -> bool {
+    let serves = |it: &RegionFacts| it.completed && !(version.in_a_run && it.excluded);
+    let sound = version.provisioned == Provisioned::Succeeded
+        && version.standing == Standing::Released
+        && (version.ours || policy.adopt);
+    sound
+        && match region {
+            Some(region) => version.regions.get(region).is_some_and(serves),
+            None => version.regions.values().any(serves),
+        }
+}
+
+const fn verb(stage: Retirement) -> &'static str {
+    match stage {
+        Retirement::Deprecate => "deprecate",
+        Retirement::Trim => "trim",
+        Retirement::Delete => "delete",
+    }
+}
+
+fn day(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d").to_string()
+}

@@ -1,0 +1,606 @@
+//! The one transition function.
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    ChildrenDue, Claim, Hold, Notice, OpenIntent, Pin, Plan, Retiring, Run, Stage, Stamp, State,
+    Tidying, Version, WrongMove,
+};
+use crate::event::{Event, Retirement};
+use crate::standing::Standing;
+use crate::wake::{Function, Task};
+use crate::VersionNumber;
+
+impl State {
+    /// Returns the state after `event`, which is part of the entry `stamp`.
+    ///
+    /// # Errors
+    /// [`WrongMove`] when `event` cannot follow what has happened; the entry must not be written.
+    pub fn after(mut self, stamp: Stamp, event: &Event) -> Result<State, WrongMove> {
+        let wrong = |because: &str| Err(WrongMove {
+            event: name_of(event),
+            because: because.to_owned(),
+        });
+        let soon = |function| Task { seq: stamp.seq, function, generation: 0, due: stamp.at };
+        let later = |function, due| Task { seq: stamp.seq, function, generation: 0, due };
+
+        match event {
+            Event::ImageAdopted {} => {
+                self.adopted_at.get_or_insert(stamp.at);
+                self.schedule_cursor.get_or_insert(stamp.at);
+            }
+            Event::ScheduleJudged { through } => {
+                if self.schedule_cursor.is_some_and(|cursor| cursor >= *through) {
+                    return wrong("these occurrences have been judged");
+                }
+                self.schedule_cursor = Some(*through);
+            }
+            Event::TriggerAccepted { trigger } => {
+                if !self.known_triggers.insert(trigger.id()) {
+                    return wrong("the trigger is known");
+                }
+                if let crate::trigger::Trigger::Person { .. } = trigger {
+                    self.failures_in_a_row = 0;
+                }
+                self.pending.push(trigger.clone());
+                self.open_next(stamp);
+            }
+            Event::TriggerCoalesced { trigger, into: _ } => {
+                let new = self.known_triggers.insert(trigger.clone());
+                let waited = self.pending.iter().any(|it| it.id() == *trigger);
+                if !new && !waited {
+                    return wrong("the trigger is accounted for");
+                }
+                self.pending.retain(|it| it.id() != *trigger);
+                if self.pending.is_empty() {
+                    self.opening = None;
+                }
+            }
+            Event::TriggerRefused { trigger, because: _ } => {
+                let new = self.known_triggers.insert(trigger.id());
+                let waited = self.pending.iter().any(|it| it.id() == trigger.id());
+                if !new && !waited {
+                    return wrong("the trigger is accounted for");
+                }
+                self.pending.retain(|it| it.id() != trigger.id());
+                if self.pending.is_empty() {
+                    self.opening = None;
+                }
+            }
+
+            Event::RunOpened { version, triggers, why, base, spec, template } => {
+                if self.building.is_some() {
+                    return wrong("another run is building");
+                }
+                if self.versions.contains_key(version) {
+                    return wrong("the number has been used");
+                }
+                let serves = |id: &String| self.pending.iter().any(|it| it.id() == *id);
+                if triggers.is_empty() || !triggers.iter().all(serves) {
+                    return wrong("it serves a trigger that does not wait");
+                }
+                self.pending.retain(|it| !triggers.contains(&it.id()));
+                self.opening = None;
+                self.versions.insert(*version, Version {
+                    base: Some(base.clone()),
+                    why: Some(why.clone()),
+                    spec: Some(spec.clone()),
+                    opened_at: Some(stamp.at),
+                    ..Version::standing(Standing::Candidate)
+                });
+                self.building = Some(Run {
+                    version: *version,
+                    why: why.clone(),
+                    triggers: triggers.clone(),
+                    base: base.clone(),
+                    spec: spec.clone(),
+                    template: template.clone(),
+                    opened_at: stamp.at,
+                    stage: Stage::Opened,
+                    task: Some(soon(Function::CreateTemplate)),
+                    build_started_at: None,
+                    staging_group: None,
+                    report: None,
+                    plan: Vec::new(),
+                    region_failures: Default::default(),
+                    approvals: Default::default(),
+                });
+            }
+            Event::IntentRecorded { target, operation, send_before, .. } => {
+                if let Claim::NotBefore(_) = self.claim(target, stamp.at) {
+                    return wrong("an intent for the same thing is open");
+                }
+                let (operation, seq, send_before) = (*operation, stamp.seq, *send_before);
+                let intent = OpenIntent { operation, seq, send_before };
+                self.intents.insert(target.clone(), intent);
+            }
+            Event::EffectSettled { target, operation, outcome: _ } => {
+                let open = self.intents.remove(target);
+                if open.is_none_or(|it| it.operation != *operation) {
+                    return wrong("no such intent is open");
+                }
+            }
+
+            Event::TemplateRequested { version, look_at } => {
+                let run = self.in_stage(*version, event, |it| *it == Stage::Opened)?;
+                run.stage = Stage::TemplateRequested;
+                run.task = Some(later(Function::StartBuild, *look_at));
+            }
+            Event::BuildStarted { version, look_at } => {
+                let run = self.in_stage(*version, event, |it| *it == Stage::TemplateRequested)?;
+                run.stage = Stage::Building;
+                run.build_started_at = Some(stamp.at);
+                run.task = Some(later(Function::FollowBuild, *look_at));
+            }
+            Event::ImageBuilt { version, minutes, staging_group } => {
+                let run = self.in_stage(*version, event, |it| *it == Stage::Building)?;
+                run.stage = Stage::Built;
+                run.staging_group = staging_group.clone();
+                run.task = Some(soon(Function::StartScan));
+                self.build_minutes = Some(*minutes);
+            }
+            Event::BuildFailed { version, reason, published: _ } => {
+                let early = |it: &Stage| {
+                    matches!(it, Stage::Opened | Stage::TemplateRequested | Stage::Building)
+                };
+                self.in_stage(*version, event, early)?;
+                self.fail(*version, reason, stamp);
+            }
+            Event::ScanRequested { version, report, due_by } => {
+                let run = self.in_stage(*version, event, |it| *it == Stage::Built)?;
+                run.stage = Stage::ScanRequested { report: report.clone(), due_by: *due_by };
+                run.task = Some(soon(Function::FollowScan));
+            }
+            Event::ImageScanned { version, report, .. } => {
+                let waiting = |it: &Stage| matches!(it, Stage::ScanRequested { .. });
+                let run = self.in_stage(*version, event, waiting)?;
+                run.stage = Stage::Scanned;
+                run.report = Some(report.clone());
+                run.task = Some(soon(Function::JudgeImage));
+                self.version_mut(*version).report = Some(report.clone());
+            }
+            Event::ScanMissing { version, because } => {
+                let waiting = |it: &Stage| matches!(it, Stage::ScanRequested { .. });
+                let run = self.in_stage(*version, event, waiting)?;
+                run.stage = Stage::ScanMissing { because: because.clone() };
+                run.task = Some(soon(Function::JudgeImage));
+            }
+            Event::GatePassed { version, reasons, plan } => {
+                if self.releasing.is_some() {
+                    return wrong("another run is in its rings");
+                }
+                self.in_stage(*version, event, |it| *it == Stage::Scanned)?;
+                if plan.is_empty() {
+                    return wrong("no ring is planned");
+                }
+                let Some(mut run) = self.building.take() else { return wrong("no run builds") };
+                run.stage = Stage::Passed;
+                run.task = Some(soon(Function::ReplicateVersion));
+                run.plan = plan.clone();
+                self.releasing = Some(run);
+                let known = self.version_mut(*version);
+                known.standing = Standing::Passed;
+                known.gate_passed = true;
+                known.reasons = reasons.clone();
+                self.open_next(stamp);
+            }
+            Event::ImageRejected { version, reasons } => {
+                // Before the rings by the gate; in the rings when the policy has changed since.
+                if self.run(*version).is_none() {
+                    return wrong("no such run is open");
+                }
+                self.end(*version, stamp);
+                let known = self.version_mut(*version);
+                known.standing = Standing::Rejected;
+                known.gate_passed = false;
+                known.condemned_at = Some(stamp.at);
+                known.reasons = reasons.clone();
+                // Hidden everywhere, whatever a ring has lifted, and its tags say why.
+                known.retiring = Some(Retiring {
+                    stage: Retirement::Deprecate,
+                    reasons: reasons.clone(),
+                    requested: false,
+                    task: soon(Function::DeprecateVersion),
+                });
+            }
+            Event::RunSuperseded { version, by } => {
+                if self.releasing.as_ref().is_none_or(|run| run.version != *version) {
+                    return wrong("it is not in its rings");
+                }
+                self.end(*version, stamp);
+                let known = self.version_mut(*version);
+                known.reasons = vec![format!("superseded by {by}")];
+            }
+
+            Event::ReplicationRequested { version, look_at } => {
+                let run = self.in_stage(*version, event, |it| *it == Stage::Passed)?;
+                run.stage = Stage::Replicating;
+                run.task = Some(later(Function::FollowVersion, *look_at));
+            }
+            Event::RegionFailed { version, region, details: _ } => {
+                let replicating = |it: &Stage| matches!(it, Stage::Replicating | Stage::Passed);
+                let run = self.in_stage(*version, event, replicating)?;
+                *run.region_failures.entry(region.clone()).or_default() += 1;
+                run.stage = Stage::Passed;
+                run.task = Some(soon(Function::ReplicateVersion));
+            }
+            Event::VersionReplicated { version, regions: _ } => {
+                let run = self.in_stage(*version, event, |it| *it == Stage::Replicating)?;
+                run.wait_for_ring(0, stamp);
+            }
+            Event::ReleaseRequested { version, ring, look_at } => {
+                let ready = |it: &Stage| matches!(it, Stage::Replicated { ring: r, .. } if r == ring);
+                let run = self.in_stage(*version, event, ready)?;
+                run.stage = Stage::Releasing { ring: *ring };
+                run.task = Some(later(Function::FollowVersion, *look_at));
+            }
+            Event::ReleasePaused { version, ring, because } => {
+                // Before it was asked for; or after, when somebody else changed the version.
+                let waits = |it: &Stage| match it {
+                    Stage::Replicated { ring: r, .. } | Stage::Releasing { ring: r } => r == ring,
+                    _ => false,
+                };
+                let run = self.in_stage(*version, event, waits)?;
+                let since = match run.stage {
+                    Stage::Replicated { since, .. } => since,
+                    _ => stamp.at,
+                };
+                run.stage = Stage::Paused { ring: *ring, since, because: because.clone() };
+                run.task = None;
+            }
+            Event::RingReleased { version, ring, name: _, regions } => {
+                let asked = |it: &Stage| matches!(it, Stage::Releasing { ring: r } if r == ring);
+                let run = self.in_stage(*version, event, asked)?;
+                run.wait_for_ring(ring + 1, stamp);
+                let known = self.version_mut(*version);
+                known.standing = Standing::Released;
+                for region in regions {
+                    known.released_at.entry(region.clone()).or_insert(stamp.at);
+                }
+            }
+            Event::RunReleased { version } => {
+                let last = self.run(*version).map(|run| run.plan.len());
+                let done = |it: &Stage| {
+                    matches!(it, Stage::Replicated { ring, .. } if Some(*ring) == last)
+                };
+                self.in_stage(*version, event, done)?;
+                self.end(*version, stamp);
+                self.failures_in_a_row = 0;
+            }
+            Event::RunFailed { version, reason } => {
+                if self.run(*version).is_none() {
+                    return wrong("no such run is open");
+                }
+                self.fail(*version, reason, stamp);
+            }
+
+            Event::ChildrenDue { version, children } => {
+                let task = soon(Function::ReceiveEvents);
+                let children = children.clone();
+                self.children.push(ChildrenDue { version: *version, children, task });
+            }
+            Event::ChildrenTold { version } => {
+                if !self.children.iter().any(|it| it.version == *version) {
+                    return wrong("no children wait for it");
+                }
+                self.children.retain(|it| it.version != *version);
+            }
+            Event::TidyDue { version, template, staging_group } => {
+                if self.tidying.iter().any(|it| it.template == *template) {
+                    return wrong("it is being tidied");
+                }
+                self.tidying.push(Tidying {
+                    version: *version,
+                    template: template.clone(),
+                    staging_group: staging_group.clone(),
+                    requested: false,
+                    task: soon(Function::TidyBuild),
+                });
+            }
+            Event::TidyRequested { version, logs: _, look_at } => {
+                let tidying = self.tidying.iter_mut().find(|it| it.version == *version);
+                let Some(tidying) = tidying else { return wrong("nothing is to be tidied") };
+                tidying.requested = true;
+                tidying.task = later(Function::TidyBuild, *look_at);
+            }
+            Event::BuildTidied { version } => {
+                if !self.tidying.iter().any(|it| it.version == *version) {
+                    return wrong("nothing is to be tidied");
+                }
+                self.tidying.retain(|it| it.version != *version);
+            }
+
+            Event::ApprovalGranted { version, ring, by } => {
+                let Some(run) = self.run_mut(*version) else { return wrong("no such run is open") };
+                run.approvals.insert(*ring, by.clone());
+                run.resume(stamp);
+            }
+            Event::ImageHeld { by, why, until } => {
+                self.hold = Some(Hold { by: by.clone(), why: why.clone(), until: *until });
+            }
+            Event::ImageResumed { by: _ } => {
+                if self.hold.take().is_none() {
+                    return wrong("it is not held");
+                }
+                if let Some(run) = &mut self.releasing {
+                    run.resume(stamp);
+                }
+            }
+            Event::VersionPinned { version, by, why, until } => {
+                let pin = Pin { by: by.clone(), why: why.clone(), until: *until };
+                self.pins.insert(*version, pin);
+            }
+            Event::VersionUnpinned { version, by: _ } => {
+                if self.pins.remove(version).is_none() {
+                    return wrong("it is not pinned");
+                }
+            }
+            Event::VersionRevoked { version, by, why } => {
+                self.end(*version, stamp);
+                let reason = format!("revoked by {by}: {why}");
+                let known = self.version_mut(*version);
+                if known.standing == Standing::Deleted {
+                    return wrong("it is deleted");
+                }
+                known.standing = Standing::Revoked;
+                known.gate_passed = false;
+                known.condemned_at = Some(stamp.at);
+                known.reasons = vec![reason.clone()];
+                known.retiring = Some(Retiring {
+                    stage: Retirement::Deprecate,
+                    reasons: vec![reason],
+                    requested: false,
+                    task: soon(Function::DeprecateVersion),
+                });
+            }
+
+            Event::VersionsJudged { kept } => {
+                self.kept = kept.clone();
+                self.judged_at = Some(stamp.at);
+            }
+            Event::RetirementDue { version, stage, reasons } => {
+                if self.run(*version).is_some() {
+                    return wrong("its run is open");
+                }
+                let function = match stage {
+                    Retirement::Deprecate => Function::DeprecateVersion,
+                    Retirement::Trim => Function::TrimVersion,
+                    Retirement::Delete => Function::DeleteVersion,
+                };
+                let known = self.version_mut(*version);
+                if known.retiring.as_ref().is_some_and(|it| it.stage != *stage || !it.requested) {
+                    return wrong("it is being retired");
+                }
+                let (stage, reasons) = (*stage, reasons.clone());
+                let task = soon(function);
+                known.retiring = Some(Retiring { stage, reasons, requested: false, task });
+            }
+            Event::RetirementRequested { version, stage, look_at } => {
+                let Some(retiring) = self.retiring_mut(*version, *stage) else {
+                    return wrong("it is not due");
+                };
+                retiring.requested = true;
+                retiring.task = later(Function::FollowVersion, *look_at);
+            }
+            Event::RetirementRefused { version, stage, reasons } => {
+                if self.retiring_mut(*version, *stage).is_none() {
+                    return wrong("it is not due");
+                }
+                let known = self.version_mut(*version);
+                known.retiring = None;
+                self.kept.insert(*version, reasons.clone());
+            }
+            Event::VersionDeprecated { version, reasons } => {
+                let known = self.version_mut(*version);
+                known.retiring = None;
+                known.deprecated_at.get_or_insert(stamp.at);
+                if matches!(known.standing, Standing::Passed | Standing::Released) {
+                    known.standing = Standing::Deprecated;
+                    known.reasons = reasons.clone();
+                }
+            }
+            Event::VersionTrimmed { version } => {
+                if self.retiring_mut(*version, Retirement::Trim).is_none() {
+                    return wrong("it is not due");
+                }
+                let known = self.version_mut(*version);
+                known.retiring = None;
+                known.standing = Standing::Trimmed;
+            }
+            Event::VersionDeleted { version, reasons } => {
+                let known = self.version_mut(*version);
+                known.retiring = None;
+                known.standing = Standing::Deleted;
+                known.reasons = reasons.clone();
+                self.kept.remove(version);
+            }
+
+            Event::NoticeDue { text } => {
+                let (text, task) = (text.clone(), soon(Function::Notify));
+                self.notices.push(Notice { text, at: stamp.at, task });
+            }
+            Event::PeopleTold { seq } => {
+                if !self.notices.iter().any(|it| it.task.seq == *seq) {
+                    return wrong("nothing is to be told");
+                }
+                self.notices.retain(|it| it.task.seq != *seq);
+            }
+            Event::RunWoken { seq, function, generation } => {
+                let of = |task: &&mut Task| task.seq == *seq && task.function == *function;
+                let Some(task) = self.tasks_mut().find(of) else {
+                    return wrong("nobody wants it any more");
+                };
+                if *generation <= task.generation {
+                    return wrong("the generation is not above the last");
+                }
+                task.generation = *generation;
+                task.due = stamp.at;
+            }
+            Event::StepFailed { seq, function, reason } => {
+                if let Err(because) = self.give_up(*seq, *function, reason, stamp) {
+                    return wrong(because);
+                }
+            }
+
+            Event::CatalogPublished { catalog } => self.catalog = Some(catalog.clone()),
+            Event::DeletionPlanProposed { plan, deletions } => {
+                let proposed = Plan { deletions: *deletions, approved_by: None };
+                self.plans.entry(plan.clone()).or_insert(proposed);
+            }
+            Event::DeletionPlanApproved { plan, by } => {
+                let Some(plan) = self.plans.get_mut(plan) else {
+                    return wrong("no such plan was proposed");
+                };
+                plan.approved_by = Some(by.clone());
+            }
+        }
+
+        Ok(self)
+    }
+
+    /// The run of `version`, when its stage is as `expected`.
+    fn in_stage(
+        &mut self,
+        version: VersionNumber,
+        event: &Event,
+        expected: impl Fn(&Stage) -> bool,
+    ) -> Result<&mut Run, WrongMove> {
+        let wrong = |because: String| WrongMove { event: name_of(event), because };
+        let Some(run) = self.run_mut(version) else {
+            return Err(wrong(format!("no run of {version} is open")));
+        };
+        if !expected(&run.stage) {
+            return Err(wrong(format!("the run of {version} is {:?}", run.stage)));
+        }
+        Ok(run)
+    }
+
+    fn run_mut(&mut self, version: VersionNumber) -> Option<&mut Run> {
+        let mut runs = self.building.iter_mut().chain(&mut self.releasing);
+        runs.find(|run| run.version == version)
+    }
+
+    /// The record of `version`; a version that was there before the ledger gets one now.
+    fn version_mut(&mut self, version: VersionNumber) -> &mut Version {
+        self.versions.entry(version).or_insert_with(|| Version::standing(Standing::Released))
+    }
+
+    fn retiring_mut(
+        &mut self,
+        version: VersionNumber,
+        stage: Retirement,
+    ) -> Option<&mut Retiring> {
+        let retiring = self.versions.get_mut(&version)?.retiring.as_mut()?;
+        (retiring.stage == stage).then_some(retiring)
+    }
+
+    /// Wants a run for the triggers that wait, when the building slot is free.
+    fn open_next(&mut self, stamp: Stamp) {
+        if self.pending.is_empty() || self.building.is_some() || self.opening.is_some() {
+            return;
+        }
+        let function = Function::CreateTemplate;
+        self.opening = Some(Task { seq: stamp.seq, function, generation: 0, due: stamp.at });
+    }
+
+    /// Takes the run of `version` out of its slot.
+    fn end(&mut self, version: VersionNumber, stamp: Stamp) {
+        for slot in [&mut self.building, &mut self.releasing] {
+            if slot.as_ref().is_some_and(|run| run.version == version) {
+                *slot = None;
+            }
+        }
+        self.open_next(stamp);
+    }
+
+    fn fail(&mut self, version: VersionNumber, reason: &str, stamp: Stamp) {
+        self.failures_in_a_row += 1;
+        self.end(version, stamp);
+        let known = self.version_mut(version);
+        // What a ring offers already stays offered: the gate has passed it.
+        if known.released_at.is_empty() {
+            known.standing = Standing::Failed;
+            known.condemned_at = Some(stamp.at);
+        }
+        known.reasons = vec![reason.to_owned()];
+    }
+
+    /// Ends what the task was about, since its step can never succeed.
+    fn give_up(
+        &mut self,
+        seq: u64,
+        function: Function,
+        reason: &str,
+        stamp: Stamp,
+    ) -> Result<(), &'static str> {
+        use crate::wake::Subject;
+
+        let of = |it: &crate::wake::Wake| it.task.seq == seq && it.task.function == function;
+        let Some(wake) = self.wants().into_iter().find(of) else {
+            return Err("nobody wants it any more");
+        };
+        match wake.subject {
+            Subject::Opening => {
+                self.pending.clear();
+                self.opening = None;
+                self.failures_in_a_row += 1;
+            }
+            Subject::Run(version) => self.fail(version, reason, stamp),
+            Subject::Build(version) => self.tidying.retain(|it| it.version != version),
+            Subject::Retirement(version) => {
+                self.version_mut(version).retiring = None;
+                self.kept.insert(version, vec![reason.to_owned()]);
+            }
+            Subject::Children(version) => self.children.retain(|it| it.version != version),
+            Subject::Notice(seq) => self.notices.retain(|it| it.task.seq != seq),
+        }
+        Ok(())
+    }
+}
+
+impl Run {
+    /// Waits until `ring` may be released: its bake time counts from `stamp`. Past the last ring
+    /// nothing is wanted any more.
+    fn wait_for_ring(&mut self, ring: usize, stamp: Stamp) {
+        self.stage = Stage::Replicated { ring, since: stamp.at };
+        self.task = self.plan.get(ring).map(|planned| {
+            // Nobody released anything before the first ring that could bake.
+            let hours = if ring == 0 { 0 } else { planned.bake_hours };
+            let due: DateTime<Utc> = stamp.at + chrono::TimeDelta::hours(i64::from(hours));
+            Task { seq: stamp.seq, function: Function::ReleaseVersion, generation: 0, due }
+        });
+    }
+
+    /// Looks again at a ring that waited for a person.
+    fn resume(&mut self, stamp: Stamp) {
+        let Stage::Paused { ring, since, .. } = self.stage else { return };
+        self.stage = Stage::Replicated { ring, since };
+        let function = Function::ReleaseVersion;
+        self.task = Some(Task { seq: stamp.seq, function, generation: 0, due: stamp.at });
+    }
+}
+
+impl Version {
+    fn standing(standing: Standing) -> Version {
+        Version {
+            standing,
+            base: None,
+            why: None,
+            spec: None,
+            opened_at: None,
+            released_at: Default::default(),
+            deprecated_at: None,
+            condemned_at: None,
+            reasons: Vec::new(),
+            gate_passed: false,
+            report: None,
+            retiring: None,
+        }
+    }
+}
+
+/// The event's name, as it stands in the ledger.
+fn name_of(event: &Event) -> String {
+    let text = format!("{event:?}");
+    text.split([' ', '{']).next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,314 @@
+//! The state of one image: the fold of its ledger. [`State::after`] is the one transition
+//! function, live and on replay; [`State::wants`] says every message the state still owes.
+
+mod after;
+mod wants;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Operation, PinnedBase, Retirement};
+use crate::rings::PlannedRing;
+use crate::standing::Standing;
+use crate::trigger::Trigger;
+use crate::wake::Task;
+use crate::{ImageName, Region, VersionNumber};
+
+/// How long a request may be under way: a claim holds until `send_before` plus this.
+pub const REQUEST_TIMEOUT: TimeDelta = TimeDelta::seconds(30);
+
+/// How long an intent may be acted on after it was recorded.
+pub const SEND_WITHIN: TimeDelta = TimeDelta::seconds(60);
+
+/// Everything that is known of one image.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    /// When Goldsmith began to look after it.
+    pub adopted_at: Option<DateTime<Utc>>,
+    /// Schedule occurrences up to here have been judged.
+    pub schedule_cursor: Option<DateTime<Utc>>,
+    /// Ids of the triggers that were accepted or refused; none is taken twice.
+    known_triggers: BTreeSet<String>,
+    /// Accepted triggers that no run serves yet, in order of arrival.
+    pub pending: Vec<Trigger>,
+    /// The wish that a run be opened for them.
+    pub opening: Option<Task>,
+    /// The run in the building slot.
+    pub building: Option<Run>,
+    /// The run in the releasing slot.
+    pub releasing: Option<Run>,
+    /// Templates that are to be deleted.
+    pub tidying: Vec<Tidying>,
+    /// Every version that the ledger speaks of.
+    pub versions: BTreeMap<VersionNumber, Version>,
+    /// Open intents, by what they write.
+    pub intents: BTreeMap<String, OpenIntent>,
+    pub children: Vec<ChildrenDue>,
+    pub notices: Vec<Notice>,
+    pub hold: Option<Hold>,
+    pub pins: BTreeMap<VersionNumber, Pin>,
+    /// Runs in a row that failed; a person's cure or a good run sets it back.
+    pub failures_in_a_row: u32,
+    /// Minutes the newest good build took; tells when to look at the next one.
+    pub build_minutes: Option<i64>,
+    /// Why each version was kept by the newest sweep that found something new.
+    pub kept: BTreeMap<VersionNumber, Vec<String>>,
+    /// When that sweep was.
+    pub judged_at: Option<DateTime<Utc>>,
+    /// The catalog in force; in the catalog's own stream only.
+    pub catalog: Option<String>,
+    /// Deletion plans that wait for an approval, and those that have one.
+    pub plans: BTreeMap<String, Plan>,
+}
+
+/// One walk of one version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    pub version: VersionNumber,
+    pub why: String,
+    pub triggers: Vec<String>,
+    pub base: PinnedBase,
+    pub spec: String,
+    pub template: String,
+    pub opened_at: DateTime<Utc>,
+    pub stage: Stage,
+    /// The step it waits for; none while it waits for a person.
+    pub task: Option<Task>,
+    pub build_started_at: Option<DateTime<Utc>>,
+    /// The resource id of the group where the build's logs are.
+    pub staging_group: Option<String>,
+    /// The newest scan report, among the blobs.
+    pub report: Option<String>,
+    pub plan: Vec<PlannedRing>,
+    /// Failed replications by region.
+    pub region_failures: BTreeMap<Region, u32>,
+    /// Who approved which ring.
+    pub approvals: BTreeMap<usize, String>,
+}
+
+/// How far a run has come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "stage")]
+pub enum Stage {
+    Opened,
+    TemplateRequested,
+    Building,
+    Built,
+    #[serde(rename_all = "camelCase")]
+    ScanRequested {
+        report: String,
+        due_by: DateTime<Utc>,
+    },
+    Scanned,
+    #[serde(rename_all = "camelCase")]
+    ScanMissing {
+        because: String,
+    },
+    Passed,
+    Replicating,
+    /// Everywhere, and hidden; `ring` is the next to be released, `since` when the one before was.
+    #[serde(rename_all = "camelCase")]
+    Replicated {
+        ring: usize,
+        since: DateTime<Utc>,
+    },
+    #[serde(rename_all = "camelCase")]
+    Releasing {
+        ring: usize,
+    },
+    #[serde(rename_all = "camelCase")]
+    Paused {
+        ring: usize,
+        since: DateTime<Utc>,
+        because: String,
+    },
+}
+
+/// A version as the ledger knows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Version {
+    pub standing: Standing,
+    /// What it was built from; unknown for versions that were there before.
+    pub base: Option<PinnedBase>,
+    pub why: Option<String>,
+    /// The digest of what made it.
+    pub spec: Option<String>,
+    pub opened_at: Option<DateTime<Utc>>,
+    /// When each region began to offer it.
+    pub released_at: BTreeMap<Region, DateTime<Utc>>,
+    pub deprecated_at: Option<DateTime<Utc>>,
+    /// When it was rejected, failed or revoked.
+    pub condemned_at: Option<DateTime<Utc>>,
+    pub reasons: Vec<String>,
+    /// The gate under which it was judged passed it.
+    pub gate_passed: bool,
+    /// The scan report it was judged by.
+    pub report: Option<String>,
+    pub retiring: Option<Retiring>,
+}
+
+/// A stage of retirement that is under way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Retiring {
+    pub stage: Retirement,
+    pub reasons: Vec<String>,
+    /// True once Azure has been asked.
+    pub requested: bool,
+    pub task: Task,
+}
+
+/// A build that is to be cleaned up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tidying {
+    pub version: VersionNumber,
+    pub template: String,
+    pub staging_group: Option<String>,
+    /// True once Azure has been asked.
+    pub requested: bool,
+    pub task: Task,
+}
+
+/// A claim: until it runs out nobody else may write the same thing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenIntent {
+    pub operation: Operation,
+    pub seq: u64,
+    pub send_before: DateTime<Utc>,
+}
+
+/// Children that are to be told of a version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChildrenDue {
+    pub version: VersionNumber,
+    pub children: Vec<ImageName>,
+    pub task: Task,
+}
+
+/// Something that people are to be told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Notice {
+    pub text: String,
+    pub at: DateTime<Utc>,
+    pub task: Task,
+}
+
+/// A person stopped releases of the image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hold {
+    pub by: String,
+    pub why: String,
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// A person wants a version kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pin {
+    pub by: String,
+    pub why: String,
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// A plan of deletions that exceeds the cap.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    pub deletions: u32,
+    pub approved_by: Option<String>,
+}
+
+/// The entry that an event is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub seq: u64,
+    pub at: DateTime<Utc>,
+}
+
+/// An event that cannot follow: nothing of its entry may be recorded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{event} cannot happen now: {because}")]
+pub struct WrongMove {
+    pub event: String,
+    pub because: String,
+}
+
+/// Whether a write may be intended now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    Free,
+    /// Somebody may still be writing; look again then.
+    NotBefore(DateTime<Utc>),
+}
+
+impl State {
+    /// True when the trigger was accepted or refused before.
+    pub fn knows_trigger(&self, id: &str) -> bool {
+        self.known_triggers.contains(id)
+    }
+
+    /// The open run that makes `version`.
+    pub fn run(&self, version: VersionNumber) -> Option<&Run> {
+        self.runs().find(|run| run.version == version)
+    }
+
+    /// The open runs, the building one first.
+    pub fn runs(&self) -> impl Iterator<Item = &Run> {
+        self.building.iter().chain(&self.releasing)
+    }
+
+    /// Whether `target` may be written: nobody else holds a claim on it at `now`.
+    pub fn claim(&self, target: &str, now: DateTime<Utc>) -> Claim {
+        let Some(open) = self.intents.get(target) else { return Claim::Free };
+        let free_at = open.send_before + REQUEST_TIMEOUT;
+        if now >= free_at { Claim::Free } else { Claim::NotBefore(free_at) }
+    }
+
+    /// True while a template of it is being made, runs or has just ended.
+    pub fn is_building(&self) -> bool {
+        let stage = self.building.as_ref().map(|run| &run.stage);
+        matches!(stage, Some(Stage::TemplateRequested | Stage::Building))
+    }
+
+    /// True while nothing is under way and nothing is owed.
+    pub fn is_quiet(&self) -> bool {
+        self.pending.is_empty() && self.runs().next().is_none() && self.wants().is_empty()
+    }
+
+    /// The newest version that has reached `moment`, is offered or on its way to be, and was not
+    /// taken back since: what a child is built from.
+    pub fn newest_at(&self, moment: crate::catalog::Moment) -> Option<VersionNumber> {
+        use crate::catalog::Moment;
+
+        let reached = |number: &VersionNumber, version: &Version| {
+            let standing = matches!(version.standing, Standing::Passed | Standing::Released);
+            let moment_reached = match moment {
+                Moment::Passed => version.gate_passed,
+                Moment::FirstRing => !version.released_at.is_empty(),
+                Moment::Released => {
+                    version.standing == Standing::Released && self.run(*number).is_none()
+                }
+            };
+            standing && moment_reached
+        };
+        self.versions.iter().rev().find(|(number, it)| reached(number, it)).map(|(it, _)| *it)
+    }
+
+    /// The version of the newest run, whatever became of it.
+    pub fn newest_run(&self) -> Option<(&VersionNumber, &Version)> {
+        self.versions.iter().rev().find(|(_, version)| version.opened_at.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! The walk of an image, as its state sees it.

@@ -1,0 +1,60 @@
+//! What a state still owes: every message that must be sent, found again at any time.
+
+use chrono::{DateTime, Utc};
+
+use super::State;
+use crate::wake::{Function, Subject, Task, Wake};
+
+impl State {
+    /// Every message that must be sent. Sending one twice does no harm: it has the same id.
+    pub fn wants(&self) -> Vec<Wake> {
+        let wake = |task: &Task, subject| Wake { task: task.clone(), subject };
+        let mut wants = Vec::new();
+
+        wants.extend(self.opening.iter().map(|task| wake(task, Subject::Opening)));
+        for run in self.runs() {
+            wants.extend(run.task.iter().map(|task| wake(task, Subject::Run(run.version))));
+        }
+        for tidying in &self.tidying {
+            wants.push(wake(&tidying.task, Subject::Build(tidying.version)));
+        }
+        for (number, version) in &self.versions {
+            let task = version.retiring.iter().map(|it| &it.task);
+            wants.extend(task.map(|task| wake(task, Subject::Retirement(*number))));
+        }
+        for children in &self.children {
+            wants.push(wake(&children.task, Subject::Children(children.version)));
+        }
+        for notice in &self.notices {
+            wants.push(wake(&notice.task, Subject::Notice(notice.task.seq)));
+        }
+
+        wants
+    }
+
+    /// The wish that a message speaks of; none when it was overtaken.
+    pub fn wanted(&self, seq: u64, function: Function, generation: u32) -> Option<Wake> {
+        self.wants().into_iter().find(|wake| {
+            let task = &wake.task;
+            task.seq == seq && task.function == function && task.generation == generation
+        })
+    }
+
+    /// What has been due for longer than its function's patience: a message was lost, or its
+    /// chain of looks broke off.
+    pub fn overdue(&self, now: DateTime<Utc>) -> Vec<Wake> {
+        let late = |wake: &Wake| now > wake.task.due + wake.task.function.patience();
+        self.wants().into_iter().filter(late).collect()
+    }
+
+    pub(super) fn tasks_mut(&mut self) -> impl Iterator<Item = &mut Task> {
+        let runs = self.building.iter_mut().chain(&mut self.releasing);
+        self.opening
+            .iter_mut()
+            .chain(runs.filter_map(|run| run.task.as_mut()))
+            .chain(self.tidying.iter_mut().map(|it| &mut it.task))
+            .chain(self.versions.values_mut().filter_map(|it| it.retiring.as_mut()).map(|it| &mut it.task))
+            .chain(self.children.iter_mut().map(|it| &mut it.task))
+            .chain(self.notices.iter_mut().map(|it| &mut it.task))
+    }
+}

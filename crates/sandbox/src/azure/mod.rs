@@ -1,0 +1,328 @@
+//! The simulated Azure Resource Manager: image templates, galleries, Marketplace images, machines
+//! and Resource Graph, as recorded traffic and Microsoft's documents show them.
+//!
+//! Its state is a function of its records and of the time: nothing runs in the background. Whatever
+//! became due is settled, in order, at the start of the next request; a request does its whole
+//! effect in one transaction.
+
+mod answer;
+mod moment;
+mod records;
+mod call;
+mod operation;
+pub(crate) mod region;
+mod throttle;
+mod route;
+mod settle;
+mod seed;
+mod subscription;
+mod provider;
+mod group;
+mod plain;
+mod gallery;
+mod definition;
+mod version;
+mod version_change;
+mod soft_deleted;
+mod template;
+mod template_shape;
+mod template_ready;
+mod run;
+mod build;
+mod publish;
+mod package_version;
+mod software;
+mod scan;
+mod platform;
+mod compute;
+mod graph;
+mod event;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use http::{HeaderMap, Method, StatusCode};
+use seam::Clock;
+
+use crate::blob::Blobs;
+use crate::bus::Bus;
+use crate::database::Database;
+use crate::estate::Estate;
+use crate::guid;
+use answer::{Refusal, Reply, Trouble};
+use call::Call;
+use records::Records;
+
+/// The longest body that is read; ARM's own limit is 4 MB.
+const BODY_LIMIT: usize = 4 << 20;
+
+/// The queue that Event Grid delivers to.
+pub const INGRESS: &str = "ingress";
+
+/// How the simulated Azure behaves beside what the estate says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AzureOptions {
+    /// True: every answer about a running operation carries `Retry-After: 1`, for clients that
+    /// sleep 30 seconds of wall time without one. Else it is there where it was recorded.
+    pub retry_after_always: bool,
+}
+
+/// How many requests of the control plane were answered, since the estate began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Calls {
+    /// GET, HEAD and queries of Resource Graph.
+    pub read: u64,
+    /// PUT, PATCH and POST.
+    pub write: u64,
+    /// DELETE.
+    pub delete: u64,
+}
+
+/// Why the simulated Azure does not start or cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AzureError {
+    /// The database was begun with another estate.
+    #[error(
+        "this state was begun with another estate; give that estate, or an empty state folder"
+    )]
+    OtherEstate,
+    /// The database or the blob storage is ill.
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl From<Trouble> for AzureError {
+    fn from(trouble: Trouble) -> AzureError {
+        AzureError::Broken(trouble.to_string())
+    }
+}
+
+/// The simulated Azure Resource Manager.
+#[derive(Debug)]
+pub struct Azure {
+    database: Arc<Database>,
+    estate: Estate,
+    clock: Arc<dyn Clock>,
+    blobs: Arc<Blobs>,
+    bus: Arc<Bus>,
+    options: AzureOptions,
+}
+
+/// What one request sees: the records, the instant, the estate.
+#[derive(Clone, Copy, Debug)]
+struct World<'a> {
+    records: Records<'a>,
+    now: DateTime<Utc>,
+    estate: &'a Estate,
+    blobs: &'a Blobs,
+    options: AzureOptions,
+}
+
+impl Azure {
+    /// Opens Azure on `database`. The estate is put in place when the database is empty; later it
+    /// must be the same one, since releases and advisories to come are read from it.
+    ///
+    /// # Errors
+    /// [`AzureError::OtherEstate`] for another estate than the one it was begun with;
+    /// [`AzureError::Broken`] when the database cannot be read or written.
+    pub fn open(
+        database: Arc<Database>,
+        estate: &Estate,
+        clock: Arc<dyn Clock>,
+        blobs: Arc<Blobs>,
+        bus: Arc<Bus>,
+        options: AzureOptions,
+    ) -> Result<Arc<Azure>, AzureError> {
+        let azure =
+            Azure { database, estate: estate.clone(), clock, blobs, bus, options };
+        let begun = azure.within(|world| {
+            world.records.create()?;
+            let digest = serde_json::to_string(world.estate)?;
+            let digest = guid::of(&["estate", &digest]);
+            match world.records.value("estate")? {
+                Some(begun) => Ok(begun == digest),
+                None => {
+                    seed::seed(world)?;
+                    world.records.set_value("estate", &digest)?;
+                    Ok(true)
+                }
+            }
+        })?;
+        if begun { Ok(Arc::new(azure)) } else { Err(AzureError::OtherEstate) }
+    }
+
+    /// The routes of `https://management.azure.com`.
+    pub fn router(self: &Arc<Self>) -> Router {
+        Router::new()
+            .fallback(serve)
+            .layer(DefaultBodyLimit::max(BODY_LIMIT))
+            .with_state(Arc::clone(self))
+    }
+
+    /// How many requests were answered. Durable. Zeros when the database cannot be read.
+    pub fn calls(&self) -> Calls {
+        let calls = self.within(|world| {
+            Ok(Calls {
+                read: world.records.counter("calls.read")?,
+                write: world.records.counter("calls.write")?,
+                delete: world.records.counter("calls.delete")?,
+            })
+        });
+        calls.unwrap_or_else(|error| {
+            tracing::error!(%error, "Could not read the count of calls");
+            Calls::default()
+        })
+    }
+
+    /// Settles what has become due and delivers its events. Every request does so first; somebody
+    /// who waits for events without asking Azure anything calls this at [`Azure::next_due`].
+    ///
+    /// # Errors
+    /// [`AzureError::Broken`] when the database or the blob storage is ill.
+    pub fn settle(&self) -> Result<(), AzureError> {
+        self.within(settle::settle)?;
+        self.deliver()
+    }
+
+    /// The instant at which something becomes due next, if anything does.
+    ///
+    /// # Errors
+    /// [`AzureError::Broken`] when the database is ill.
+    pub fn next_due(&self) -> Result<Option<DateTime<Utc>>, AzureError> {
+        Ok(self.within(|world| world.records.next_due())?)
+    }
+
+    /// The version number that *latest* of the image definition `definition_id` means in `region`:
+    /// what a new machine there would get. It follows the estate's variants.
+    ///
+    /// # Errors
+    /// [`AzureError::Broken`] when the database is ill.
+    pub fn latest(&self, definition_id: &str, region: &str) -> Result<Option<String>, AzureError> {
+        let latest = self.within(|world| {
+            settle::settle(world)?;
+            version::latest(world, definition_id, region)
+        })?;
+        Ok(latest.map(|it| it.number().to_owned()))
+    }
+
+    /// Runs `work` in one transaction.
+    fn within<T>(
+        &self,
+        work: impl FnOnce(&World<'_>) -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        let now = self.clock.now();
+        self.database.write(|transaction| {
+            let world = World {
+                records: Records::new(transaction),
+                now,
+                estate: &self.estate,
+                blobs: &self.blobs,
+                options: self.options,
+            };
+            work(&world)
+        })
+    }
+
+    /// Answers one request: settles, routes and counts in one transaction.
+    fn answer(&self, call: &Call, headers: &HeaderMap) -> Reply {
+        let answered = self.within(|world| {
+            settle::settle(world)?;
+            let sequence = world.records.count("requests")?.to_string();
+            let reply = match admit(world, call, headers).and_then(|()| route::route(world, call)) {
+                Ok(reply) => reply,
+                Err(Trouble::Refused(refusal)) => refusal.reply(),
+                Err(broken) => return Err(broken),
+            };
+            world.records.count(counter(call))?;
+            let reply = throttle::subscription_headers(call, reply);
+            let id = guid::of(&["request", &sequence]);
+            Ok(reply.header("x-ms-request-id", id.clone()).header("x-ms-correlation-request-id", id))
+        });
+        answered.unwrap_or_else(|trouble| {
+            tracing::error!(%trouble, "The sandbox's Azure could not answer");
+            Refusal::gateway(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "InternalServerError",
+                format!("Encountered internal server error: {trouble}."),
+            )
+            .reply()
+        })
+    }
+
+    /// Delivers the events that were noted. An event is forgotten after it was delivered; the bus
+    /// knows one that comes twice by its message id.
+    fn deliver(&self) -> Result<(), AzureError> {
+        let events = self.within(|world| world.records.events())?;
+        for (sequence, id, at, body) in events {
+            if let Err(error) = self.bus.deliver(INGRESS, &id, &body, at) {
+                tracing::warn!(%error, event = %id, "Event Grid could not deliver an event");
+                return Ok(());
+            }
+            self.within(|world| world.records.remove_event(sequence))?;
+        }
+        Ok(())
+    }
+}
+
+async fn serve(State(azure): State<Arc<Azure>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = match axum::body::to_bytes(body, BODY_LIMIT).await {
+        Ok(body) => body.to_vec(),
+        Err(_) => {
+            let message = format!("The request is larger than {BODY_LIMIT} bytes.");
+            let status = StatusCode::PAYLOAD_TOO_LARGE;
+            return Refusal::gateway(status, "RequestEntityTooLarge", message).reply().into_response();
+        }
+    };
+
+    let head = parts.method == Method::HEAD;
+    let call = Call::new(parts.method, &parts.uri, &parts.headers, body);
+    let mut reply = azure.answer(&call, &parts.headers);
+    if head {
+        reply.body = None;
+    }
+    if let Err(error) = azure.deliver() {
+        tracing::error!(%error, "Event Grid could not read its events");
+    }
+    reply.into_response().into_response()
+}
+
+/// What ARM asks before it looks at the path: a bearer token, an api-version.
+fn admit(world: &World<'_>, call: &Call, headers: &HeaderMap) -> Result<(), Trouble> {
+    let token = headers.get(http::header::AUTHORIZATION).and_then(|it| it.to_str().ok());
+    let bearer = token.and_then(|it| it.get(..7).filter(|it| it.eq_ignore_ascii_case("bearer ")));
+    let has_token = token.is_some_and(|it| it.len() > 7);
+    if bearer.is_none() || !has_token {
+        let tenant = &world.estate.tenant;
+        let challenge = format!(
+            "Bearer authorization_uri=\"https://login.microsoftonline.com/{tenant}\", \
+             error=\"invalid_token\", error_description=\"The access token is missing or invalid.\""
+        );
+        let message = if token.is_none() {
+            "Authentication failed. The 'Authorization' header is missing."
+        } else {
+            "Authentication failed. The 'Authorization' header is provided in an invalid format."
+        };
+        let refusal = Refusal::gateway(StatusCode::UNAUTHORIZED, "AuthenticationFailed", message);
+        return Err(refusal.header("www-authenticate", challenge).into());
+    }
+    if call.api_version().is_empty() {
+        let message = "The api-version query parameter (?api-version=) is required for all requests.";
+        let code = "MissingApiVersionParameter";
+        return Err(Refusal::gateway(StatusCode::BAD_REQUEST, code, message).into());
+    }
+    Ok(())
+}
+
+fn counter(call: &Call) -> &'static str {
+    let query = call.lower.iter().any(|it| it == "microsoft.resourcegraph");
+    match call.method {
+        Method::GET | Method::HEAD => "calls.read",
+        Method::POST if query => "calls.read",
+        Method::DELETE => "calls.delete",
+        _ => "calls.write",
+    }
+}

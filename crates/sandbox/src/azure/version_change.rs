@@ -1,0 +1,539 @@
+//! PUT and PATCH of a version: create it, change it, restore a deleted one. What may not change is
+//! refused before anything is written.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use http::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::answer::{Refusal, Reply, Trouble};
+use super::call::Call;
+use super::definition::{self, parsed};
+use super::operation::{Operation, Provider};
+use super::settle::Work;
+use super::software::Software;
+use super::version::{self, Replication, TargetRegion, Version};
+use super::{World, gallery, moment, plain, region, soft_deleted};
+use crate::estate::{AbsentEndOfLife, Answer, BareUpdate, TagsOnly};
+
+const PROFILE: &str = "galleryImageVersion.properties.publishingProfile";
+
+/// Recorded: one region 420 to 511 seconds, with mode Shallow 45.
+const CREATE_SECS: (f64, f64) = (420.0, 510.0);
+/// Recorded: 421 to 466 seconds when a region is added.
+const ADD_REGION_SECS: (f64, f64) = (420.0, 466.0);
+/// Not recorded: the removal of a region; between a changed attribute and an added region.
+const REMOVE_REGION_SECS: (f64, f64) = (180.0, 420.0);
+/// Recorded: 150 seconds for a changed attribute, a lifted safety profile, a restore.
+const ATTRIBUTE_SECS: (f64, f64) = (149.9, 150.4);
+
+/// PUT or PATCH of the version `id`.
+pub(super) fn write(
+    world: &World<'_>,
+    call: &Call,
+    id: &str,
+    found: Option<Version>,
+) -> Result<Reply, Trouble> {
+    let asked = call.json()?;
+    if !world.records.exists(&call.id(8))? {
+        return Err(gallery::not_found(call).into());
+    }
+    let Some(definition) = world.records.get::<Value>(&call.id(10))? else {
+        return Err(definition::not_found(call).into());
+    };
+    well_formed_number(&call.segments[11])?;
+
+    if let Some(version) = found {
+        return update(world, call, version, &asked);
+    }
+    if let Some(kept) = soft_deleted::of_version(world, id)? {
+        return restore(world, call, kept.version, &asked);
+    }
+    if call.method == Method::PATCH {
+        return Err(version::not_found(call).into());
+    }
+    create(world, call, id, &definition, &asked)
+}
+
+fn well_formed_number(number: &str) -> Result<(), Refusal> {
+    let parts: Vec<&str> = number.split('.').collect();
+    let numbers = parts.iter().all(|it| {
+        it.bytes().all(|it| it.is_ascii_digit()) && it.parse::<u32>().is_ok_and(|it| it < 1 << 31)
+    });
+    if parts.len() == 3 && numbers {
+        return Ok(());
+    }
+    let message = format!(
+        "The entity name 'galleryImageVersionName' is invalid according to its validation rule: \
+         ^[0-9]+\\.[0-9]+\\.[0-9]+$. The value was '{number}'."
+    );
+    Err(Refusal::parameter(message, "galleryImageVersionName"))
+}
+
+fn create(
+    world: &World<'_>,
+    call: &Call,
+    id: &str,
+    definition: &Value,
+    asked: &Value,
+) -> Result<Reply, Trouble> {
+    let location = gallery::location(asked)?;
+    let profile = &asked["properties"]["publishingProfile"];
+    let source = source(world, asked)?;
+    let end_of_life = future(world, profile)?;
+    let storage = profile["storageAccountType"].as_str().unwrap_or("Standard_LRS").to_owned();
+    let replicas = profile["replicaCount"].as_u64().unwrap_or(1);
+
+    let mut wishes = wishes(profile, replicas, &storage)?;
+    if wishes.is_empty() {
+        wishes.push(Wish::home(&location, replicas, &storage));
+    }
+    home_is_there(&wishes, &location)?;
+
+    let mode = profile["replicationMode"].as_str();
+    let longest = match mode {
+        Some("Shallow") => moment::seconds(45.0),
+        _ => moment::between(&[id, "create"], CREATE_SECS.0, CREATE_SECS.1),
+    };
+    let safety = &asked["properties"]["safetyProfile"];
+    let mut version = Version {
+        id: id.to_owned(),
+        location,
+        tags: plain::tags(asked),
+        regions: Vec::new(),
+        replica_count: replicas,
+        exclude_from_latest: profile["excludeFromLatest"].as_bool().unwrap_or(false),
+        published: world.now,
+        end_of_life,
+        storage_account_type: storage,
+        replication_mode: mode.map(str::to_owned),
+        source: source.profile,
+        disk_source: source.disk,
+        disk_gb: source.disk_gb.unwrap_or(match definition["properties"]["osType"].as_str() {
+            Some("Windows") => 127,
+            _ => 30,
+        }),
+        allow_deletion_of_replicated_locations: safety["allowDeletionOfReplicatedLocations"]
+            .as_bool()
+            .unwrap_or(false),
+        block_deletion_before_end_of_life: safety["blockDeletionBeforeEndOfLife"].as_bool(),
+        state: "Creating".to_owned(),
+        operation: None,
+        software: source.software,
+        platform: source.platform,
+    };
+    replicate(world, &mut version, wishes, longest);
+    begin(world, call, version, longest, StatusCode::CREATED)
+}
+
+/// A deleted version comes back by a PUT of `{location, tags}` (recorded): everything as it was.
+fn restore(
+    world: &World<'_>,
+    call: &Call,
+    mut version: Version,
+    asked: &Value,
+) -> Result<Reply, Trouble> {
+    same_location(&version, asked)?;
+    soft_deleted::forget(world, &version.id)?;
+    if asked.get("tags").is_some() {
+        version.tags = plain::tags(asked);
+    }
+    version.state = "Updating".to_owned();
+    let longest = moment::between(&[&version.id, "restore"], ATTRIBUTE_SECS.0, ATTRIBUTE_SECS.1);
+    begin(world, call, version, longest, StatusCode::OK)
+}
+
+fn update(
+    world: &World<'_>,
+    call: &Call,
+    mut version: Version,
+    asked: &Value,
+) -> Result<Reply, Trouble> {
+    allowed_now(world, &version)?;
+    same_location(&version, asked)?;
+    let properties = &asked["properties"];
+    source_is_the_same(&version, properties)?;
+    nothing_fixed_changes(&version, &properties["publishingProfile"])?;
+    let profile = &properties["publishingProfile"];
+    let bare = properties.is_null() || properties.as_object().is_some_and(Map::is_empty);
+    let variants = &world.estate.variants;
+    if bare && call.method == Method::PUT && variants.bare_update == BareUpdate::Refused {
+        let target = "galleryImageVersion.properties";
+        let message = format!("Required parameter '{target}' is missing (null).");
+        return Err(Refusal::parameter(message, target).into());
+    }
+    let end_of_life = changed_end_of_life(world, &version, profile)?;
+
+    let replicas = profile["replicaCount"].as_u64().unwrap_or(version.replica_count);
+    let mut wishes = wishes(profile, replicas, &version.storage_account_type)?;
+    if bare && call.method == Method::PUT && variants.bare_update == BareUpdate::ResetsProfile {
+        wishes = vec![Wish::home(&version.location, replicas, &version.storage_account_type)];
+        version.exclude_from_latest = false;
+    }
+    if wishes.is_empty() {
+        wishes = version.regions.iter().map(Wish::again).collect();
+    }
+    home_is_there(&wishes, &version.location)?;
+    let wished: BTreeSet<&str> = wishes.iter().map(|it| it.name.as_str()).collect();
+    let removed: Vec<String> = version
+        .regions
+        .iter()
+        .filter(|it| !wished.contains(it.name.as_str()))
+        .map(|it| it.name.clone())
+        .collect();
+    let lifts = properties["safetyProfile"]["allowDeletionOfReplicatedLocations"].as_bool();
+    removal_is_allowed(world, &version, &removed, lifts)?;
+
+    let before = version.clone();
+    let known = |name: &str| before.region(name);
+    let added = wishes.iter().any(|it| {
+        known(&it.name).is_none_or(|it| it.replication(world.now) == Replication::Failed)
+    });
+    let tags_before = version.tags.clone();
+    if asked.get("tags").is_some() {
+        version.tags = plain::tags(asked);
+    }
+    version.end_of_life = end_of_life;
+    version.replica_count = replicas;
+    if let Some(excluded) = profile["excludeFromLatest"].as_bool() {
+        version.exclude_from_latest = excluded;
+    }
+    if let Some(allow) = lifts {
+        version.allow_deletion_of_replicated_locations = allow;
+    }
+    if let Some(block) = properties["safetyProfile"]["blockDeletionBeforeEndOfLife"].as_bool() {
+        version.block_deletion_before_end_of_life = Some(block);
+    }
+
+    let (least, most) = if added {
+        ADD_REGION_SECS
+    } else if removed.is_empty() {
+        ATTRIBUTE_SECS
+    } else {
+        REMOVE_REGION_SECS
+    };
+    let mut longest = moment::between(&[&version.id, "update"], least, most);
+    let tags_alone = bare && tags_before != version.tags;
+    if tags_alone && variants.tags_only == TagsOnly::Quick {
+        longest = moment::seconds(0.4);
+    }
+    replicate(world, &mut version, wishes, longest);
+    version.state = "Updating".to_owned();
+    begin(world, call, version, longest, StatusCode::OK)
+}
+
+fn begin(
+    world: &World<'_>,
+    call: &Call,
+    mut version: Version,
+    longest: TimeDelta,
+    status: StatusCode,
+) -> Result<Reply, Trouble> {
+    let id = version.id.clone();
+    let operation = Operation::start_paced(world, Provider::Gallery, &id, &version.location, 60)?;
+    version.operation = Some(operation.id.clone());
+    version.store(world)?;
+    let work = Work::VersionSettled { id, operation: operation.id.clone() };
+    world.records.schedule(world.now + longest, &work)?;
+    Ok(operation.on_put(world, call, Reply::with(status, version.body(None))))
+}
+
+/// What a request wants of one region.
+struct Wish {
+    name: String,
+    replicas: u64,
+    storage_account_type: String,
+    exclude_from_latest: Option<bool>,
+    besides: Map<String, Value>,
+}
+
+impl Wish {
+    fn home(location: &str, replicas: u64, storage: &str) -> Wish {
+        Wish {
+            name: region::short(location),
+            replicas,
+            storage_account_type: storage.to_owned(),
+            exclude_from_latest: None,
+            besides: Map::new(),
+        }
+    }
+
+    fn again(region: &TargetRegion) -> Wish {
+        Wish {
+            name: region.name.clone(),
+            replicas: region.replicas,
+            storage_account_type: region.storage_account_type.clone(),
+            exclude_from_latest: region.exclude_from_latest,
+            besides: region.besides.clone(),
+        }
+    }
+}
+
+fn wishes(profile: &Value, replicas: u64, storage: &str) -> Result<Vec<Wish>, Refusal> {
+    let target = format!("{PROFILE}.targetRegions");
+    let mut seen = BTreeSet::new();
+    let mut wishes = Vec::new();
+    for asked in profile["targetRegions"].as_array().into_iter().flatten() {
+        let name = asked["name"].as_str().unwrap_or_default();
+        let Some(short) = region::known(name) else {
+            let message = format!("The target region '{name}' is not a valid Azure region.");
+            return Err(Refusal::parameter(message, target));
+        };
+        if !seen.insert(short) {
+            let message = format!("The target regions contain duplicate regions: '{name}'.");
+            return Err(Refusal::parameter(message, target));
+        }
+        let count = asked["regionalReplicaCount"].as_u64().unwrap_or(replicas);
+        if !(1..=100).contains(&count) {
+            let message = format!(
+                "The regionalReplicaCount {count} of '{name}' is not in the range 1 to 100."
+            );
+            return Err(Refusal::parameter(message, target));
+        }
+        let mut besides = asked.as_object().cloned().unwrap_or_default();
+        for own in ["name", "regionalReplicaCount", "storageAccountType", "excludeFromLatest"] {
+            besides.remove(own);
+        }
+        wishes.push(Wish {
+            name: short.to_owned(),
+            replicas: count,
+            storage_account_type: asked["storageAccountType"].as_str().unwrap_or(storage).to_owned(),
+            exclude_from_latest: asked["excludeFromLatest"].as_bool(),
+            besides,
+        });
+    }
+    Ok(wishes)
+}
+
+fn home_is_there(wishes: &[Wish], home: &str) -> Result<(), Refusal> {
+    let home = region::short(home);
+    if wishes.iter().any(|it| it.name == home) {
+        return Ok(());
+    }
+    let display = region::display(&home);
+    Err(Refusal::parameter(
+        format!("The target regions must contain the location of image version '{display}'."),
+        format!("{PROFILE}.targetRegions"),
+    ))
+}
+
+/// Gives the version its regions: those that are complete stay so, the others begin now.
+fn replicate(world: &World<'_>, version: &mut Version, wishes: Vec<Wish>, longest: TimeDelta) {
+    let stays = |name: &str| {
+        version.region(name).filter(|it| it.replication(world.now) != Replication::Failed)
+    };
+    let beginning: Vec<String> =
+        wishes.iter().filter(|it| stays(&it.name).is_none()).map(|it| it.name.clone()).collect();
+    let completions = version::completions(&version.id, &beginning, world.now, longest);
+    let times: Vec<(&String, DateTime<Utc>)> = beginning.iter().zip(completions).collect();
+
+    let regions = wishes.into_iter().map(|wish| {
+        let (begun, completes, fails) = match stays(&wish.name) {
+            Some(region) => (region.begun, region.completes, region.fails),
+            None => {
+                let found = times.iter().find(|it| *it.0 == wish.name);
+                let completes = found.map_or(world.now + longest, |it| it.1);
+                (world.now, completes, version::is_out(world, &wish.name, world.now))
+            }
+        };
+        TargetRegion {
+            name: wish.name,
+            replicas: wish.replicas,
+            storage_account_type: wish.storage_account_type,
+            exclude_from_latest: wish.exclude_from_latest,
+            besides: wish.besides,
+            begun,
+            completes,
+            fails,
+        }
+    });
+    version.regions = regions.collect();
+}
+
+fn allowed_now(world: &World<'_>, version: &Version) -> Result<(), Refusal> {
+    let number = version.number();
+    match version.state.as_str() {
+        "Deleting" => Err(Refusal::conflict(format!(
+            "Operation 'Update Gallery Image Version' is not allowed on {number}, since it is \
+             marked for deletion."
+        ))),
+        "Creating" | "Updating"
+            if world.estate.variants.update_while_updating == Answer::Refuse =>
+        {
+            Err(Refusal::conflict(format!(
+                "Operation 'Update Gallery Image Version' is not allowed on {number}, since \
+                 another operation is in progress. Please try again later."
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn same_location(version: &Version, asked: &Value) -> Result<(), Refusal> {
+    let Some(location) = asked["location"].as_str() else { return Ok(()) };
+    if region::short(location) == version.location {
+        return Ok(());
+    }
+    Err(definition::moved(&version.body(None), location))
+}
+
+fn not_changeable(property: &str) -> Refusal {
+    let message = format!("Changing property '{property}' is not allowed.");
+    Refusal::new(StatusCode::CONFLICT, "PropertyChangeNotAllowed", message)
+}
+
+/// `"storageProfile": {}` keeps the source (recorded); another source is refused.
+fn source_is_the_same(version: &Version, properties: &Value) -> Result<(), Refusal> {
+    let asked = &properties["storageProfile"]["source"];
+    for member in ["id", "virtualMachineId", "communityGalleryImageId"] {
+        let Some(given) = asked[member].as_str() else { continue };
+        let ours = version.source.as_ref().and_then(|it| it[member].as_str());
+        if !ours.is_some_and(|it| it.eq_ignore_ascii_case(given)) {
+            let path = format!("galleryImageVersion.properties.storageProfile.source.{member}");
+            return Err(not_changeable(&path));
+        }
+    }
+    let asked = &properties["storageProfile"]["osDiskImage"]["source"];
+    for member in ["id", "uri", "storageAccountId"] {
+        let Some(given) = asked[member].as_str() else { continue };
+        let ours = version.disk_source[member].as_str();
+        if !ours.is_some_and(|it| it.eq_ignore_ascii_case(given)) {
+            let path =
+                format!("galleryImageVersion.properties.storageProfile.osDiskImage.source.{member}");
+            return Err(not_changeable(&path));
+        }
+    }
+    Ok(())
+}
+
+fn nothing_fixed_changes(version: &Version, profile: &Value) -> Result<(), Refusal> {
+    let storage = profile["storageAccountType"].as_str();
+    if storage.is_some_and(|it| it != version.storage_account_type) {
+        return Err(not_changeable(&format!("{PROFILE}.storageAccountType")));
+    }
+    let mode = profile["replicationMode"].as_str();
+    let ours = version.replication_mode.as_deref().unwrap_or("Full");
+    if mode.is_some_and(|it| it != ours) {
+        return Err(not_changeable(&format!("{PROFILE}.replicationMode")));
+    }
+    for asked in profile["targetRegions"].as_array().into_iter().flatten() {
+        let name = asked["name"].as_str().unwrap_or_default();
+        let (Some(ours), Some(given)) =
+            (version.region(name), asked["storageAccountType"].as_str())
+        else {
+            continue;
+        };
+        if ours.storage_account_type != given {
+            return Err(not_changeable(&format!("{PROFILE}.targetRegions.storageAccountType")));
+        }
+    }
+    Ok(())
+}
+
+/// An end of life that lies ahead, or none.
+fn future(world: &World<'_>, profile: &Value) -> Result<Option<DateTime<Utc>>, Refusal> {
+    let given = &profile["endOfLifeDate"];
+    if given.is_null() {
+        return Ok(None);
+    }
+    let Some(date) = parsed(given) else {
+        let message = format!("{given} is not a valid date.");
+        return Err(Refusal::parameter(message, format!("{PROFILE}.endOfLifeDate")));
+    };
+    if date <= world.now {
+        return Err(definition::past_end_of_life());
+    }
+    Ok(Some(date))
+}
+
+fn changed_end_of_life(
+    world: &World<'_>,
+    version: &Version,
+    profile: &Value,
+) -> Result<Option<DateTime<Utc>>, Refusal> {
+    if profile["endOfLifeDate"].is_null() {
+        let cleared = world.estate.variants.absent_end_of_life == AbsentEndOfLife::Cleared;
+        let says_profile = profile.is_object();
+        return Ok(if cleared && says_profile { None } else { version.end_of_life });
+    }
+    let unchanged = parsed(&profile["endOfLifeDate"]) == version.end_of_life;
+    if unchanged && world.estate.variants.unchanged_past_end_of_life == Answer::Accept {
+        return Ok(version.end_of_life);
+    }
+    future(world, profile)
+}
+
+fn removal_is_allowed(
+    world: &World<'_>,
+    version: &Version,
+    removed: &[String],
+    lifts: Option<bool>,
+) -> Result<(), Refusal> {
+    if removed.is_empty() || version.allow_deletion_of_replicated_locations {
+        return Ok(());
+    }
+    let at_once = world.estate.variants.lift_and_remove_at_once == Answer::Accept;
+    if at_once && lifts == Some(true) {
+        return Ok(());
+    }
+    let regions: Vec<String> = removed.iter().map(|it| region::display(it)).collect();
+    let regions = regions.join("', '");
+    Err(Refusal::new(
+        StatusCode::CONFLICT,
+        "OperationNotAllowed",
+        format!(
+            "Removing the region(s) '{regions}' from the gallery image version '{}' is not \
+             allowed, because 'safetyProfile.allowDeletionOfReplicatedLocations' is false.",
+            version.number()
+        ),
+    ))
+}
+
+/// What a version is made from.
+struct Source {
+    profile: Option<Value>,
+    disk: Value,
+    disk_gb: Option<u32>,
+    software: Software,
+    platform: Option<[String; 3]>,
+}
+
+fn source(world: &World<'_>, asked: &Value) -> Result<Source, Trouble> {
+    let storage = &asked["properties"]["storageProfile"];
+    let disk = &storage["osDiskImage"]["source"];
+    let id = storage["source"]["id"].as_str().or(storage["source"]["virtualMachineId"].as_str());
+    let has_disk = disk["id"].is_string() || disk["uri"].is_string();
+    let community = storage["source"]["communityGalleryImageId"].is_string();
+    if id.is_none() && !has_disk && !community {
+        return Err(Refusal::parameter(
+            "The gallery artifact version source can only be specified either directly under \
+             storageProfile or within individual OS or data disks. One and only one source type \
+             (user image, snapshot, disk, virtual machine) can be provided.",
+            "galleryImageVersion.properties.storageProfile.source.id",
+        )
+        .into());
+    }
+
+    let mut source = Source {
+        profile: storage.get("source").filter(|it| it.is_object()).cloned(),
+        disk: if has_disk { disk.clone() } else { json!({}) },
+        disk_gb: None,
+        software: Software::default(),
+        platform: None,
+    };
+    let Some(id) = id else { return Ok(source) };
+    if !world.records.exists(id)? {
+        let message = format!("The source '{id}' could not be found.");
+        return Err(Refusal::new(StatusCode::NOT_FOUND, "NotFound", message).into());
+    }
+    let kind = world.records.kind(id)?.unwrap_or_default();
+    if kind == version::KIND.to_ascii_lowercase()
+        && let Some(other) = world.records.get::<Version>(id)?
+    {
+        source.disk_gb = Some(other.disk_gb);
+        source.software = other.software;
+        source.platform = other.platform;
+    }
+    Ok(source)
+}

@@ -1,0 +1,349 @@
+//! Service Bus on a desk: its REST interface and its rules (locks, duplicates, schedules, dead
+//! letters) on SQLite, and the same queues for the Functions host in this process.
+//!
+//! Nothing runs in the background: whatever became due by now is settled when a queue is looked at,
+//! as the service itself does it.
+
+mod authorization;
+mod message;
+mod options;
+mod properties;
+mod routes;
+mod store;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use chrono::{DateTime, Utc};
+use rusqlite::Transaction;
+use seam::Clock;
+use tokio::sync::watch;
+
+use crate::database::Database;
+use store::Shelf;
+
+pub use authorization::{KEY, KEY_NAME};
+pub use message::{DeadLetter, Delivery, Message, Property};
+pub use options::{Queue, QueueError, QueueOptions};
+
+/// The longest message, properties included, that the Standard tier takes: 256 KB.
+/// <https://learn.microsoft.com/azure/service-bus-messaging/service-bus-quotas>
+pub const LARGEST_MESSAGE_BYTES: usize = 256 * 1024;
+
+/// A Service Bus namespace.
+#[derive(Debug)]
+pub struct Bus {
+    database: Arc<Database>,
+    clock: Arc<dyn Clock>,
+    queues: BTreeMap<String, QueueOptions>,
+    changes: watch::Sender<u64>,
+    dead_lettered: Mutex<Vec<DeadLetter>>,
+}
+
+/// Why the bus did not do what it was asked in this process.
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    #[error("there is no queue `{0}`; name it with `--queue {0}`")]
+    NoQueue(String),
+    #[error("a message of {0} bytes is over the limit of 262144")]
+    TooLarge(usize),
+    #[error("queue `{0}` needs a session id in each message")]
+    NeedsSession(String),
+    #[error("the lock on message {0} is lost")]
+    LockLost(i64),
+    #[error("the queues cannot be read or written: {0}")]
+    Database(#[from] rusqlite::Error),
+}
+
+/// How many messages a queue holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Ready to be received.
+    pub active: u64,
+    /// Received, not yet settled.
+    pub locked: u64,
+    /// To come.
+    pub scheduled: u64,
+    /// In the queue's dead-letter queue.
+    pub dead: u64,
+}
+
+/// What became of a message that was given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Abandoned {
+    /// It can be received again, at once.
+    Redelivered,
+    /// It had been delivered as often as the queue allows.
+    DeadLettered,
+}
+
+impl Bus {
+    /// Opens the namespace in `database`. Messages of earlier sessions are still there; those in a
+    /// queue that is not among `queues` wait until it is again.
+    ///
+    /// # Errors
+    /// When the tables cannot be made.
+    pub fn open(
+        database: Arc<Database>,
+        clock: Arc<dyn Clock>,
+        queues: impl IntoIterator<Item = Queue>,
+    ) -> Result<Arc<Bus>, BusError> {
+        database.write(|transaction| store::create(transaction))?;
+        let queues = queues.into_iter().map(|it| (it.name.to_ascii_lowercase(), it.options));
+        Ok(Arc::new(Bus {
+            database,
+            clock,
+            queues: queues.collect(),
+            changes: watch::Sender::new(0),
+            dead_lettered: Mutex::default(),
+        }))
+    }
+
+    /// The REST interface, `/{queue}/messages[/head|/{id}/{lock token}]`.
+    pub fn router(self: &Arc<Self>) -> Router {
+        routes::router(Arc::clone(self))
+    }
+
+    /// Sends a JSON text, as another service of Azure would: visible at `at`, at once when that has
+    /// passed. A message with a remembered id is dropped.
+    ///
+    /// Opens its own transaction; inside one, use [`Bus::deliver_within`].
+    ///
+    /// # Errors
+    /// [`BusError::NoQueue`], [`BusError::TooLarge`], [`BusError::NeedsSession`].
+    pub fn deliver(
+        &self,
+        queue: &str,
+        message_id: &str,
+        body: &str,
+        at: DateTime<Utc>,
+    ) -> Result<(), BusError> {
+        self.database
+            .write(|transaction| self.deliver_within(transaction, queue, message_id, body, at))
+    }
+
+    /// [`Bus::deliver`] as part of a larger change: the message is there if and only if that is.
+    ///
+    /// # Errors
+    /// As [`Bus::deliver`].
+    pub fn deliver_within(
+        &self,
+        transaction: &Transaction<'_>,
+        queue: &str,
+        message_id: &str,
+        body: &str,
+        at: DateTime<Utc>,
+    ) -> Result<(), BusError> {
+        let message = Message {
+            message_id: message_id.to_owned(),
+            body: body.as_bytes().to_vec(),
+            content_type: Some("application/json".to_owned()),
+            scheduled_at: Some(at),
+            ..Message::default()
+        };
+        self.send_within(transaction, queue, message)
+    }
+
+    /// Sends `message`.
+    ///
+    /// # Errors
+    /// As [`Bus::deliver`].
+    pub fn send(&self, queue: &str, message: Message) -> Result<(), BusError> {
+        self.database.write(|transaction| self.send_within(transaction, queue, message))
+    }
+
+    /// Sends all of `messages` or none.
+    fn send_all(&self, queue: &str, messages: Vec<Message>) -> Result<(), BusError> {
+        self.database.write(|transaction| {
+            messages.into_iter().try_for_each(|it| self.send_within(transaction, queue, it))
+        })
+    }
+
+    fn send_within(
+        &self,
+        transaction: &Transaction<'_>,
+        queue: &str,
+        message: Message,
+    ) -> Result<(), BusError> {
+        let shelf = self.shelf(queue)?;
+        let size = message.size_bytes();
+        if size > LARGEST_MESSAGE_BYTES {
+            return Err(BusError::TooLarge(size));
+        }
+        if shelf.options.sessions && message.session_id.is_none() {
+            return Err(BusError::NeedsSession(queue.to_owned()));
+        }
+
+        shelf.insert(transaction, message, self.clock.now())?;
+        self.changes.send_modify(|it| *it += 1);
+        Ok(())
+    }
+
+    fn needs_session(&self, queue: &str) -> Result<bool, BusError> {
+        let shelf = self.shelf(queue)?;
+        Ok(shelf.options.sessions && !shelf.dead)
+    }
+
+    /// The message that `token` locks, called by its message id or its sequence number.
+    fn locked(&self, queue: &str, id: &str, token: &str) -> Result<Option<Delivery>, BusError> {
+        let shelf = self.shelf(queue)?;
+        let now = self.clock.now();
+        self.on(&shelf, |transaction, shelf| shelf.find_locked(transaction, id, token, now))
+    }
+
+    /// Locks the next message of `queue` and returns it; `None` when there is none now.
+    /// `queue` may name a dead-letter queue: `{name}/$deadletterqueue`.
+    ///
+    /// # Errors
+    /// [`BusError::NoQueue`].
+    pub fn receive(&self, queue: &str) -> Result<Option<Delivery>, BusError> {
+        let shelf = self.shelf(queue)?;
+        let now = self.clock.now();
+        self.on(&shelf, |transaction, shelf| shelf.lock_next(transaction, now))
+    }
+
+    /// Takes the next message of `queue` away for good and returns it.
+    ///
+    /// # Errors
+    /// [`BusError::NoQueue`].
+    pub fn take(&self, queue: &str) -> Result<Option<Delivery>, BusError> {
+        let shelf = self.shelf(queue)?;
+        let now = self.clock.now();
+        self.on(&shelf, |transaction, shelf| shelf.take_next(transaction, now))
+    }
+
+    /// Takes a locked message away for good.
+    ///
+    /// # Errors
+    /// [`BusError::LockLost`] when its lock has expired or was given up.
+    pub fn complete(&self, delivery: &Delivery) -> Result<(), BusError> {
+        self.settled(delivery, |transaction, shelf, now| {
+            shelf.complete(transaction, delivery.sequence, &delivery.lock_token, now)
+        })
+    }
+
+    /// Gives a locked message back; it is delivered again without delay, or dead-lettered.
+    ///
+    /// # Errors
+    /// [`BusError::LockLost`] when its lock has expired or was given up.
+    pub fn abandon(&self, delivery: &Delivery) -> Result<Abandoned, BusError> {
+        let abandoned = self.settled(delivery, |transaction, shelf, now| {
+            shelf.abandon(transaction, delivery.sequence, &delivery.lock_token, now)
+        })?;
+        self.changes.send_modify(|it| *it += 1);
+        Ok(abandoned)
+    }
+
+    /// Locks a locked message for another lock duration, counted from now; returns until when.
+    ///
+    /// # Errors
+    /// [`BusError::LockLost`] when its lock has expired or was given up.
+    pub fn renew(&self, delivery: &Delivery) -> Result<DateTime<Utc>, BusError> {
+        self.settled(delivery, |transaction, shelf, now| {
+            shelf.renew(transaction, delivery.sequence, &delivery.lock_token, now)
+        })
+    }
+
+    /// When the next thing becomes due in any of `queues`: a scheduled message or the end of a
+    /// lock. What waits to be received is not counted.
+    ///
+    /// # Errors
+    /// [`BusError::NoQueue`].
+    pub fn next_due<'a>(
+        &self,
+        queues: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Option<DateTime<Utc>>, BusError> {
+        let shelves = queues.into_iter().map(|it| self.shelf(it)).collect::<Result<Vec<_>, _>>()?;
+        self.database.write(|transaction| {
+            let mut next = None;
+            for shelf in &shelves {
+                let due = shelf.next_due(transaction)?;
+                next = [next, due].into_iter().flatten().min();
+            }
+            Ok(next)
+        })
+    }
+
+    /// How many messages each queue holds.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn counts(&self) -> Result<BTreeMap<String, Counts>, BusError> {
+        let now = self.clock.now();
+        let mut counts = BTreeMap::new();
+        for name in self.queues.keys() {
+            let shelf = self.shelf(name)?;
+            let count = self.on(&shelf, |transaction, shelf| {
+                shelf.settle(transaction, now)?;
+                Ok(shelf.count(transaction)?)
+            })?;
+            counts.insert(name.clone(), count);
+        }
+        Ok(counts)
+    }
+
+    /// The names of the queues, in order.
+    pub fn queues(&self) -> impl Iterator<Item = &str> {
+        self.queues.keys().map(String::as_str)
+    }
+
+    /// The messages that were dead-lettered since this was last asked.
+    pub fn take_dead_lettered(&self) -> Vec<DeadLetter> {
+        std::mem::take(&mut self.dead_lettered.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes whenever a message came or was given back.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn settled<T>(
+        &self,
+        delivery: &Delivery,
+        work: impl FnOnce(&Transaction<'_>, &mut Shelf, DateTime<Utc>) -> Result<T, BusError>,
+    ) -> Result<T, BusError> {
+        let shelf = self.shelf(&delivery.queue)?;
+        let now = self.clock.now();
+        self.on(&shelf, |transaction, shelf| work(transaction, shelf, now))
+    }
+
+    /// Runs `work` in a transaction and notes what it dead-lettered. What it settled on the way is
+    /// kept even when the answer is a lost lock.
+    fn on<T>(
+        &self,
+        shelf: &Shelf,
+        work: impl FnOnce(&Transaction<'_>, &mut Shelf) -> Result<T, BusError>,
+    ) -> Result<T, BusError> {
+        let mut shelf = shelf.clone();
+        let answer = self.database.write(|transaction| match work(transaction, &mut shelf) {
+            Err(BusError::Database(error)) => Err(error),
+            answer => Ok(answer),
+        })?;
+        if !shelf.dead_lettered.is_empty() {
+            let mut news = self.dead_lettered.lock().unwrap_or_else(PoisonError::into_inner);
+            news.append(&mut shelf.dead_lettered);
+        }
+        answer
+    }
+
+    fn shelf(&self, path: &str) -> Result<Shelf, BusError> {
+        let path = path.to_ascii_lowercase();
+        let (name, dead) = match path.strip_suffix("/$deadletterqueue") {
+            Some(name) => (name, true),
+            None => (path.as_str(), false),
+        };
+        let Some(options) = self.queues.get(name) else {
+            return Err(BusError::NoQueue(name.to_owned()));
+        };
+        Ok(Shelf {
+            queue: name.to_owned(),
+            dead,
+            options: options.clone(),
+            dead_lettered: Vec::new(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,354 @@
+//! The desk's clock: it stands still while any work is in flight, so that no lock, time-out or
+//! result depends on how fast the machine is, and else runs fast or jumps to the next thing due.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use seam::Clock;
+use tokio::sync::oneshot;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::database::Database;
+
+/// How time passes while nothing is in flight.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Speed {
+    /// Desk seconds per second, at most.
+    Limit(f64),
+    /// From one thing due to the next, at once.
+    Jump,
+}
+
+/// The desk's clock. Its time outlasts the process: it goes on where it stood when work was last
+/// taken up.
+#[derive(Debug)]
+pub struct DeskClock {
+    state: Mutex<State>,
+    speed: Speed,
+    database: Arc<Database>,
+    /// Changes whenever time starts or stops running, for those who wait by the machine's clock.
+    turns: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The time at `since`, or the time while it stands still.
+    time: DateTime<Utc>,
+    /// None while time stands still.
+    since: Option<Instant>,
+    holds: u64,
+    /// By the time they wait for and their number.
+    sleepers: BTreeMap<(DateTime<Utc>, u64), oneshot::Sender<()>>,
+    next_sleeper: u64,
+}
+
+impl DeskClock {
+    /// The clock whose time is in `database`; it starts at `start` when there is none.
+    ///
+    /// # Errors
+    /// When the database cannot be read or written.
+    pub fn open(
+        database: Arc<Database>,
+        start: DateTime<Utc>,
+        speed: Speed,
+    ) -> rusqlite::Result<Arc<DeskClock>> {
+        let start_nanos = nanos(start);
+        let time = database.write(|transaction| {
+            transaction.execute_batch(
+                "CREATE TABLE IF NOT EXISTS desk_time (
+                    one INTEGER PRIMARY KEY CHECK (one = 1),
+                    nanos INTEGER NOT NULL
+                );",
+            )?;
+            transaction.execute(
+                "INSERT INTO desk_time (one, nanos) VALUES (1, ?1) ON CONFLICT DO NOTHING",
+                [start_nanos],
+            )?;
+            transaction.query_row("SELECT nanos FROM desk_time", [], |row| row.get(0))
+        })?;
+        let since = match speed {
+            Speed::Limit(_) => Some(Instant::now()),
+            Speed::Jump => None,
+        };
+        Ok(Arc::new(DeskClock {
+            state: Mutex::new(State {
+                time: DateTime::from_timestamp_nanos(time),
+                since,
+                holds: 0,
+                sleepers: BTreeMap::new(),
+                next_sleeper: 0,
+            }),
+            speed,
+            database,
+            turns: watch::Sender::new(0),
+        }))
+    }
+
+    /// Stops time until the returned value is dropped. The time it stopped at outlasts the process.
+    pub fn hold(self: &Arc<Self>) -> Hold {
+        let stopped_at = {
+            let mut state = self.state();
+            state.holds += 1;
+            (state.holds == 1).then(|| {
+                state.time = self.read(&state);
+                state.since = None;
+                state.time
+            })
+        };
+        if let Some(time) = stopped_at {
+            self.turns.send_modify(|it| *it += 1);
+            self.keep(time);
+        }
+        Hold(Some(Arc::clone(self)))
+    }
+
+    /// Returns at `at` with time stopped there: unlike after [`Clock::sleep_until`], nobody else can
+    /// have moved it on meanwhile. `held` is given back once this waits, so that time cannot jump
+    /// past `at` in between.
+    async fn hold_at(self: &Arc<Self>, at: DateTime<Utc>, held: Hold) -> Hold {
+        match self.speed {
+            Speed::Limit(speed) => {
+                drop(held);
+                self.run_until(at, speed).await;
+                self.hold()
+            }
+            Speed::Jump => {
+                let mut nap = self.nap(at);
+                drop(held);
+                nap.over().await;
+                // Taken before the nap's own hold is given back, so time cannot move between.
+                let hold = self.hold();
+                drop(nap);
+                self.keep(self.now());
+                hold
+            }
+        }
+    }
+
+    /// Waits by the machine's clock, which time follows at `speed` while nothing holds it.
+    async fn run_until(&self, at: DateTime<Utc>, speed: f64) {
+        let mut turns = self.turns.subscribe();
+        loop {
+            turns.mark_unchanged();
+            let (now, runs) = {
+                let state = self.state();
+                (self.read(&state), state.since.is_some())
+            };
+            let Ok(left) = (at - now).to_std() else { return };
+            if left.is_zero() {
+                return;
+            }
+            if !runs {
+                // Fails only when the clock is gone, and it is not: this borrows it.
+                let _ = turns.changed().await;
+                continue;
+            }
+            let seconds = (left.as_secs_f64() / speed).clamp(0.000_001, 1e9);
+            let wake = Instant::now() + Duration::from_secs_f64(seconds);
+            tokio::select! {
+                () = tokio::time::sleep_until(wake) => {}
+                _ = turns.changed() => {}
+            }
+        }
+    }
+
+    /// Registers a sleeper.
+    fn nap(&self, at: DateTime<Utc>) -> Nap<'_> {
+        let (wake, woken) = oneshot::channel();
+        let mut state = self.state();
+        let number = state.next_sleeper;
+        state.next_sleeper += 1;
+        state.sleepers.insert((at, number), wake);
+        self.jump(&mut state);
+        drop(state);
+        Nap { clock: self, key: (at, number), woken }
+    }
+
+    /// Moves time to the first sleeper when nothing is in flight, and wakes everyone whose time has
+    /// come.
+    fn jump(&self, state: &mut State) {
+        if self.speed != Speed::Jump {
+            return;
+        }
+        if state.holds == 0
+            && let Some(((at, _), _)) = state.sleepers.first_key_value()
+        {
+            state.time = state.time.max(*at);
+        }
+        while let Some(first) = state.sleepers.first_entry() {
+            if first.key().0 > state.time {
+                break;
+            }
+            // It arrives: a sleeper that goes away takes itself off the list first.
+            let _ = first.remove().send(());
+            state.holds += 1;
+        }
+    }
+
+    fn release(&self) {
+        let mut state = self.state();
+        state.holds -= 1;
+        if state.holds > 0 {
+            return;
+        }
+        match self.speed {
+            Speed::Jump => self.jump(&mut state),
+            Speed::Limit(_) => {
+                state.since = Some(Instant::now());
+                drop(state);
+                self.turns.send_modify(|it| *it += 1);
+            }
+        }
+    }
+
+    fn read(&self, state: &State) -> DateTime<Utc> {
+        match (state.since, self.speed) {
+            (Some(since), Speed::Limit(speed)) => {
+                let passed = since.elapsed().as_secs_f64() * speed;
+                state.time + TimeDelta::nanoseconds((passed * 1e9) as i64)
+            }
+            (Some(_), Speed::Jump) | (None, _) => state.time,
+        }
+    }
+
+    /// Writes the time down. Without this a restart would go back, so a failure is said.
+    fn keep(&self, time: DateTime<Utc>) {
+        let kept = self.database.write(|transaction| {
+            transaction
+                .prepare_cached("UPDATE desk_time SET nanos = ?1 WHERE nanos < ?1")?
+                .execute([nanos(time)])
+        });
+        if let Err(error) = kept {
+            let error: rusqlite::Error = error;
+            tracing::error!(%error, "The desk's time cannot be written down");
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The desk's clock as everybody else sees it.
+#[async_trait]
+impl Clock for DeskClock {
+    fn now(&self) -> DateTime<Utc> {
+        self.read(&self.state())
+    }
+
+    async fn sleep_until(&self, at: DateTime<Utc>) {
+        match self.speed {
+            Speed::Limit(speed) => self.run_until(at, speed).await,
+            Speed::Jump => self.nap(at).over().await,
+        }
+    }
+}
+
+/// A sleeper. One that was woken counts as a hold until it is dropped, so that time does not move on
+/// before it has seen it.
+#[derive(Debug)]
+struct Nap<'a> {
+    clock: &'a DeskClock,
+    key: (DateTime<Utc>, u64),
+    woken: oneshot::Receiver<()>,
+}
+
+impl Nap<'_> {
+    async fn over(&mut self) {
+        // Its sender is on the clock's list until it is used.
+        let _ = (&mut self.woken).await;
+    }
+}
+
+impl Drop for Nap<'_> {
+    fn drop(&mut self) {
+        let sleeping = self.clock.state().sleepers.remove(&self.key).is_some();
+        if !sleeping {
+            self.clock.release();
+        }
+    }
+}
+
+/// Time stands still while this exists.
+#[derive(Debug, Default)]
+pub struct Hold(Option<Arc<DeskClock>>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(clock) = &self.0 {
+            clock.release();
+        }
+    }
+}
+
+/// Where holds are taken: on the desk's clock, or nowhere, under any other clock.
+#[derive(Clone, Debug, Default)]
+pub struct Holds(Option<Arc<DeskClock>>);
+
+impl Holds {
+    /// Holds that hold nothing.
+    pub fn none() -> Holds {
+        Holds(None)
+    }
+
+    /// Holds of this clock.
+    pub fn of(clock: &Arc<DeskClock>) -> Holds {
+        Holds(Some(Arc::clone(clock)))
+    }
+
+    /// Stops time until the returned value is dropped.
+    pub fn take(&self) -> Hold {
+        self.0.as_ref().map(DeskClock::hold).unwrap_or_default()
+    }
+
+    /// Gives `held` back and returns once `clock` reads `at`, with time stopped again. `clock` is
+    /// the one that is held.
+    pub async fn sleep_until(&self, clock: &dyn Clock, at: DateTime<Utc>, held: Hold) -> Hold {
+        match &self.0 {
+            Some(desk) => desk.hold_at(at, held).await,
+            None => {
+                clock.sleep_until(at).await;
+                Hold::default()
+            }
+        }
+    }
+}
+
+/// The hold of one HTTP request, among its extensions; a route that waits for something to happen
+/// lets time pass meanwhile.
+#[derive(Clone, Debug, Default)]
+pub struct RequestHold {
+    holds: Holds,
+    hold: Arc<Mutex<Option<Hold>>>,
+}
+
+impl RequestHold {
+    /// Takes the hold of a request.
+    pub fn take(holds: &Holds) -> RequestHold {
+        let hold = Arc::new(Mutex::new(Some(holds.take())));
+        RequestHold { holds: holds.clone(), hold }
+    }
+
+    /// Lets time pass until `wait` is over.
+    pub async fn while_waiting<T>(&self, wait: impl Future<Output = T>) -> T {
+        drop(self.change(None));
+        let result = wait.await;
+        drop(self.change(Some(self.holds.take())));
+        result
+    }
+
+    fn change(&self, hold: Option<Hold>) -> Option<Hold> {
+        let mut held = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *held, hold)
+    }
+}
+
+/// Years beyond 2262 are cut to it.
+fn nanos(at: DateTime<Utc>) -> i64 {
+    at.timestamp_nanos_opt().unwrap_or(i64::MAX)
+}

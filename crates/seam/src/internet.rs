@@ -1,0 +1,64 @@
+//! The wire of the cloud and of the desk: reqwest, built at the first request.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+
+use crate::wire::{Body, Fault, Request, Response, Wire};
+
+/// A request that has no answer after this time counts as perhaps done.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Requests over the network. Redirects are never followed: a redirect could carry a token away.
+#[derive(Debug, Default)]
+pub struct Internet {
+    client: OnceLock<reqwest::Client>,
+}
+
+impl Internet {
+    fn client(&self) -> Result<&reqwest::Client, Fault> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .timeout(REQUEST_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .user_agent(concat!("goldsmith/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| Fault::NotSent(format!("no HTTP client: {error}")))?;
+        Ok(self.client.get_or_init(|| client))
+    }
+}
+
+#[async_trait]
+impl Wire for Internet {
+    async fn send(&self, request: Request) -> Result<Response, Fault> {
+        let request = reqwest::Request::try_from(request)
+            .map_err(|error| Fault::NotSent(format!("not a request: {}", error.without_url())))?;
+        let answer = self.client()?.execute(request).await.map_err(fault)?;
+
+        let status = answer.status();
+        let headers = answer.headers().clone();
+        let stream = answer.bytes_stream().map(|chunk| {
+            chunk.map_err(|error| Fault::PerhapsDone(error.without_url().to_string()))
+        });
+        Ok(Response { status, headers, body: Body::streamed(stream.boxed()) })
+    }
+}
+
+/// Status URLs are signed, so no error text may hold one.
+fn fault(error: reqwest::Error) -> Fault {
+    let not_sent = error.is_connect() || error.is_builder();
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    if not_sent { Fault::NotSent(text) } else { Fault::PerhapsDone(text) }
+}

@@ -1,0 +1,107 @@
+//! A person's request: rebuild, approve, hold, resume, revoke, roll back, pin, unpin an image, or
+//! approve a plan of deletions. It is recorded before 202 is answered.
+
+use axum::http::StatusCode;
+use ledger::{Stream, StreamName};
+use rules::ImageName;
+use rules::event::Event;
+use rules::request::{Details, Verb, Verdict, judge};
+use serde_json::json;
+
+use crate::invocation::{HttpAnswer, HttpRequest};
+use crate::{Context, Failure};
+
+/// Judges a request; what is to be recorded comes with its stream.
+pub async fn handle(
+    cx: &Context,
+    request: &HttpRequest,
+) -> Result<(HttpAnswer, Option<(Stream, Vec<Event>)>), Failure> {
+    let part = |name: &str| request.params.get(name).map(String::as_str).unwrap_or_default();
+    let (kind, name, verb) = (part("kind"), part("name"), part("verb"));
+    if !request.method.eq_ignore_ascii_case("post") {
+        return Ok((refused(StatusCode::METHOD_NOT_ALLOWED, "ask with POST"), None));
+    }
+    let details = match details(request) {
+        Ok(details) => details,
+        Err(why) => return Ok((refused(StatusCode::BAD_REQUEST, &why), None)),
+    };
+    let by = caller(request);
+
+    match kind {
+        "images" => image(cx, name, verb, &by, &details).await,
+        "plans" if verb == "approve" => plan(cx, name, by).await,
+        _ => {
+            let why = "ask `images/<image>/<verb>` or `plans/<plan>/approve`";
+            Ok((refused(StatusCode::NOT_FOUND, why), None))
+        }
+    }
+}
+
+async fn image(
+    cx: &Context,
+    name: &str,
+    verb: &str,
+    by: &str,
+    details: &Details,
+) -> Result<(HttpAnswer, Option<(Stream, Vec<Event>)>), Failure> {
+    let Some(verb) = Verb::from_word(verb) else {
+        let words: Vec<&str> = Verb::ALL.iter().map(|(word, _)| *word).collect();
+        let why = format!("an image can be asked to {}", words.join(", "));
+        return Ok((refused(StatusCode::NOT_FOUND, &why), None));
+    };
+    let known = name.parse::<ImageName>().ok().filter(|it| cx.catalog.image(it).is_some());
+    let Some(image) = known else {
+        return Ok((refused(StatusCode::NOT_FOUND, "the catalog has no such image"), None));
+    };
+
+    let stream = cx.stream(&image).await?;
+    match judge(&stream.state, verb, by, &cx.invocation, details) {
+        Verdict::Record { events, answer } => {
+            let body = json!({ "image": image, "accepted": answer });
+            let answer = HttpAnswer { status: StatusCode::ACCEPTED, body };
+            Ok((answer, Some((stream, events))))
+        }
+        Verdict::Refuse { because } => Ok((refused(StatusCode::CONFLICT, &because), None)),
+    }
+}
+
+async fn plan(
+    cx: &Context,
+    plan: &str,
+    by: String,
+) -> Result<(HttpAnswer, Option<(Stream, Vec<Event>)>), Failure> {
+    let stream = cx.ledger.read(&StreamName::Catalog).await?;
+    if !stream.state.plans.contains_key(plan) {
+        return Ok((refused(StatusCode::NOT_FOUND, "no such plan was proposed"), None));
+    }
+    let body = json!({ "plan": plan, "accepted": "the next sweep may carry it out" });
+    let event = Event::DeletionPlanApproved { plan: plan.to_owned(), by };
+    Ok((HttpAnswer { status: StatusCode::ACCEPTED, body }, Some((stream, vec![event]))))
+}
+
+fn details(request: &HttpRequest) -> Result<Details, String> {
+    let body = request.body.as_deref().unwrap_or_default();
+    if body.trim().is_empty() {
+        return Ok(Details::default());
+    }
+    serde_json::from_str(body).map_err(|error| {
+        format!("the body is not as expected: {error}; write `{{\"why\":\"…\"}}`")
+    })
+}
+
+/// Whom the platform has signed in; whoever only holds the function's key is `a key holder`.
+fn caller(request: &HttpRequest) -> String {
+    let header = request
+        .headers
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("x-ms-client-principal-name"));
+    let name = header.and_then(|(_, values)| values.first());
+    let name: String = name
+        .map(|it| it.chars().filter(|it| !it.is_control()).take(128).collect())
+        .unwrap_or_default();
+    if name.is_empty() { "a key holder".to_owned() } else { name }
+}
+
+fn refused(status: StatusCode, why: &str) -> HttpAnswer {
+    HttpAnswer { status, body: json!({ "error": why }) }
+}

@@ -1,0 +1,85 @@
+//! Which exact version of its base an image is built from.
+
+use arm::{Provisioning, ReplicationState};
+use rules::catalog::{Base, Image};
+use rules::event::PinnedBase;
+use rules::standing::Standing;
+use rules::{ImageName, VersionNumber};
+
+use crate::{Context, Failure};
+
+/// What was found.
+pub(super) enum Found {
+    Pinned(PinnedBase),
+    /// There is nothing to build from.
+    None {
+        because: String,
+    },
+}
+
+/// Pins the base of `image`: the newest version that the build region offers of a platform image;
+/// of a parent, the newest that reached its moment and is replicated where it is built.
+pub(super) async fn pin(cx: &Context, image: &Image) -> Result<Found, Failure> {
+    match &image.base {
+        Base::Platform(platform) => {
+            let gallery = &cx.catalog.gallery;
+            let location = &gallery.location;
+            let versions =
+                cx.arm.platform_versions(&gallery.subscription, location, platform).await?;
+            let Some(version) = arm::newest(&versions) else {
+                let because = format!(
+                    "{location} offers no version of `{}:{}:{}`",
+                    platform.publisher, platform.offer, platform.sku
+                );
+                return Ok(Found::None { because });
+            };
+            Ok(Found::Pinned(PinnedBase::Platform { version: version.to_owned() }))
+        }
+        Base::Image(parent) => pin_parent(cx, parent).await,
+    }
+}
+
+async fn pin_parent(cx: &Context, parent: &ImageName) -> Result<Found, Failure> {
+    let Some(policy) = cx.catalog.image(parent) else {
+        return Err(Failure::never(format!("its parent `{parent}` is not in the catalog")));
+    };
+    let state = cx.stream(parent).await?.state;
+    let number = match state.newest_at(policy.children_build_when) {
+        Some(number) => Some(number),
+        None => newest_adopted(cx, parent, |it| state.versions.contains_key(&it)).await?,
+    };
+    let Some(number) = number else {
+        let because = format!("its parent `{parent}` has no version to build from yet");
+        return Ok(Found::None { because });
+    };
+
+    // A version is built from where it is replicated, and Succeeded does not say where that is.
+    let home = &cx.catalog.gallery.location;
+    let version = cx.arm.version(&cx.definition(parent).version(number)).await?;
+    let at_home = version.replication.iter().flatten().find(|it| it.region == *home);
+    if at_home.is_none_or(|it| it.state != ReplicationState::Completed) {
+        return Err(Failure::later(format!("{parent} {number} is not replicated in {home} yet")));
+    }
+    Ok(Found::Pinned(PinnedBase::Image { image: parent.clone(), version: number }))
+}
+
+/// The newest version that was released before this ledger began, by its tags.
+async fn newest_adopted(
+    cx: &Context,
+    parent: &ImageName,
+    is_in_ledger: impl Fn(VersionNumber) -> bool,
+) -> Result<Option<VersionNumber>, Failure> {
+    let versions = match cx.arm.versions(&cx.definition(parent)).await {
+        Ok(versions) => versions,
+        Err(arm::Error::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let released = |it: &&arm::Version| {
+        let standing = it.tags.get(crate::tags::STANDING).map(String::as_str);
+        standing == Some(Standing::Released.as_str())
+            && it.provisioning == Provisioning::Succeeded
+            && !it.exclude_from_latest
+            && !is_in_ledger(it.number)
+    };
+    Ok(versions.iter().filter(released).map(|it| it.number).max())
+}

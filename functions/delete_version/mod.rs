@@ -1,0 +1,56 @@
+//! Deletes one version, after the world was read again: never what is in use, pinned, a base, or
+//! among the last good ones.
+
+use arm::Deletion;
+use chrono::TimeDelta;
+use rules::event::{Event, Operation, Retirement};
+use rules::retention::StillHolds;
+
+use crate::deprecate_version::{gone, refused, rejudge, requested, wait_for_others};
+use crate::step::Settled;
+use crate::{Context, Done, Failure, Intent, Step, Visit};
+
+/// A version takes 90 to 180 seconds to delete (recorded).
+const LOOK_AFTER: TimeDelta = TimeDelta::seconds(190);
+
+/// Reads the world again and deletes, when everything that was judged still holds.
+pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
+    let number = visit.version()?;
+    let id = cx.definition(&visit.image).version(number);
+    let target = number.to_string();
+    let reasons = match rejudge(cx, visit, Retirement::Delete).await? {
+        StillHolds::Yes { reasons } => reasons,
+        StillHolds::No { because } => return Ok(refused(visit, Retirement::Delete, because)),
+    };
+
+    let version = match cx.arm.version(&id).await {
+        Ok(version) => version,
+        Err(arm::Error::NotFound { .. }) => return Ok(gone(visit)),
+        Err(error) => return Err(error.into()),
+    };
+    wait_for_others(cx, &version)?;
+    let protected = version.end_of_life.filter(|it| {
+        version.block_deletion_before_end_of_life && cx.now < *it
+    });
+    if let Some(until) = protected {
+        let because = format!("it is protected from deletion until {}", until.format("%F %T UTC"));
+        return Ok(refused(visit, Retirement::Delete, vec![because]));
+    }
+
+    let operation = Operation::DeleteVersion;
+    let text = format!("delete {target}");
+    let evidence = reasons.clone();
+    let intent = Intent { target: target.clone(), operation, text, evidence };
+    let permit = cx.intend(visit, intent).await?;
+    let answer = cx.arm.delete_version(&permit, &id).await;
+    match cx.settle(&target, operation, answer)? {
+        Settled::Accepted(Deletion::Gone, settled) => {
+            Ok(Done::Record(vec![settled, Event::VersionDeleted { version: number, reasons }]))
+        }
+        Settled::Accepted(Deletion::GoesOn, settled) => {
+            let requested = requested(cx, visit, Retirement::Delete, LOOK_AFTER)?;
+            Ok(Done::Record(vec![settled, requested]))
+        }
+        Settled::Refused(error, settled) => Err(Failure::from(error).with(vec![settled])),
+    }
+}

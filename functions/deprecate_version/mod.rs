@@ -1,0 +1,137 @@
+//! Stops offering one version: excluded from latest everywhere, an end-of-life date, and the
+//! reason in its tags. Rejected and revoked versions come here too, to be hidden at once.
+
+use arm::{Provisioning, Version};
+use chrono::TimeDelta;
+use rules::event::{Event, Operation, Retirement};
+use rules::retention::{StillHolds, still_holds};
+use rules::standing::Standing;
+
+use crate::evidence::Evidence;
+use crate::step::Settled;
+use crate::{Context, Done, Failure, Intent, Step, Visit, tags, version_body};
+
+/// Azure refuses an end of life that is not ahead, so "now" is a little later.
+const END_OF_LIFE_AFTER: TimeDelta = TimeDelta::hours(1);
+
+/// A change of flags takes 150 to 420 seconds (recorded).
+const LOOK_AFTER: TimeDelta = TimeDelta::seconds(430);
+
+/// How long to wait for a version that something else is being done to.
+const WAIT_FOR_OTHERS: TimeDelta = TimeDelta::minutes(2);
+
+/// Reads the world again, and hides the version when what was judged still holds.
+pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
+    let number = visit.version()?;
+    let Some(known) = visit.state().versions.get(&number).cloned() else {
+        return Ok(Done::Nothing);
+    };
+    let Some(retiring) = known.retiring else { return Ok(Done::Nothing) };
+    let id = cx.definition(&visit.image).version(number);
+    let target = number.to_string();
+
+    // Nobody is spared an image that was rejected or taken back.
+    let condemned = matches!(known.standing, Standing::Rejected | Standing::Revoked);
+    let reasons = if condemned {
+        retiring.reasons.clone()
+    } else {
+        match rejudge(cx, visit, Retirement::Deprecate).await? {
+            StillHolds::Yes { reasons } => reasons,
+            StillHolds::No { because } => return Ok(refused(visit, Retirement::Deprecate, because)),
+        }
+    };
+
+    let version = match cx.arm.version(&id).await {
+        Ok(version) => version,
+        Err(arm::Error::NotFound { .. }) => return Ok(gone(visit)),
+        Err(error) => return Err(error.into()),
+    };
+    let standing = if condemned { known.standing } else { Standing::Deprecated };
+    let tagged = version.tags.get(tags::STANDING).map(String::as_str) == Some(standing.as_str());
+    if version_body::is_hidden(&version) && tagged {
+        let open = visit.state().intents.get(&target).map(|it| it.operation);
+        let settled = open.map(|operation| Settled::seen(&target, operation));
+        let requested = requested(cx, visit, Retirement::Deprecate, LOOK_AFTER)?;
+        return Ok(Done::Record(settled.into_iter().chain([requested]).collect()));
+    }
+    wait_for_others(cx, &version)?;
+
+    let mut wanted_tags = version.tags.clone();
+    tags::set(&mut wanted_tags, tags::STANDING, standing.as_str());
+    tags::set(&mut wanted_tags, tags::WHY, &reasons.join("; "));
+    if !wanted_tags.contains_key(tags::DEPRECATED_AT) {
+        tags::set_time(&mut wanted_tags, tags::DEPRECATED_AT, cx.now);
+    }
+    let mut intent_body = version_body::hidden(&version, wanted_tags);
+    let end_of_life = cx.now + END_OF_LIFE_AFTER;
+    if version.end_of_life.is_none_or(|it| it > end_of_life) {
+        intent_body.end_of_life = Some(end_of_life);
+    }
+
+    let intent = Intent {
+        target: target.clone(),
+        operation: Operation::UpdateVersion,
+        text: format!("stop offering {target}: {standing}"),
+        evidence: reasons,
+    };
+    let permit = cx.intend(visit, intent).await?;
+    let answer = cx.arm.put_version(&permit, &id, &intent_body).await;
+    match cx.settle(&target, Operation::UpdateVersion, answer)? {
+        Settled::Accepted(_, settled) => {
+            let requested = requested(cx, visit, Retirement::Deprecate, LOOK_AFTER)?;
+            Ok(Done::Record(vec![settled, requested]))
+        }
+        Settled::Refused(error, settled) => Err(Failure::from(error).with(vec![settled])),
+    }
+}
+
+/// Whether `stage` of the visited version still holds, by a world that is read now.
+pub(crate) async fn rejudge(
+    cx: &Context,
+    visit: &Visit,
+    stage: Retirement,
+) -> Result<StillHolds, Failure> {
+    let image = visit.policy()?;
+    let evidence = Evidence::read(cx, &[image]).await?;
+    Ok(still_holds(stage, visit.version()?, &image.retention, &evidence.facts(cx, image)))
+}
+
+/// The world spoke against it.
+pub(crate) fn refused(visit: &Visit, stage: Retirement, reasons: Vec<String>) -> Done {
+    match visit.version() {
+        Ok(version) => {
+            Done::Record(vec![Event::RetirementRefused { version, stage, reasons }])
+        }
+        Err(_) => Done::Nothing,
+    }
+}
+
+/// Somebody else has deleted it.
+pub(crate) fn gone(visit: &Visit) -> Done {
+    let reasons = vec!["it was gone from the gallery".to_owned()];
+    match visit.version() {
+        Ok(version) => Done::Record(vec![Event::VersionDeleted { version, reasons }]),
+        Err(_) => Done::Nothing,
+    }
+}
+
+pub(crate) fn requested(
+    cx: &Context,
+    visit: &Visit,
+    stage: Retirement,
+    look_after: TimeDelta,
+) -> Result<Event, Failure> {
+    let (version, look_at) = (visit.version()?, cx.now + look_after);
+    Ok(Event::RetirementRequested { version, stage, look_at })
+}
+
+/// Nothing is asked of a version while something else is being done to it.
+pub(crate) fn wait_for_others(cx: &Context, version: &Version) -> Result<(), Failure> {
+    match &version.provisioning {
+        Provisioning::Succeeded | Provisioning::Failed => Ok(()),
+        other => {
+            let why = format!("{} is {other}", version.number);
+            Err(Failure::later_at(why, cx.now + WAIT_FOR_OTHERS))
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Reads the world for a retirement: which versions there are, how they stand, where they are good
+//! and who uses them. The same reading serves the sweep and, again, each write.
+
+use std::collections::BTreeMap;
+
+use arm::{GalleryId, Provisioning, Sought, Users, Version};
+use chrono::{DateTime, Utc};
+use rules::catalog::Image;
+use rules::event::PinnedBase;
+use rules::in_use::{Claim, KnownVersion, LatestSpan, Look, uses};
+use rules::retention::{Facts, Pin, Provisioned, RegionFacts, VersionFacts};
+use rules::standing::Standing;
+use rules::state::State;
+use rules::{ImageName, Region, VersionNumber};
+
+use crate::{Context, Failure, tags, version_body};
+
+/// What was read of some images: enough to judge each of them.
+#[derive(Debug, Default)]
+pub struct Evidence {
+    versions: BTreeMap<ImageName, Vec<Version>>,
+    states: BTreeMap<ImageName, State>,
+    users: Users,
+}
+
+impl Evidence {
+    /// Reads `images`, their children and all their users.
+    ///
+    /// # Errors
+    /// [`Failure`] when anything could not be read; a scope of the consumers that could not is a
+    /// part of the evidence.
+    pub async fn read(cx: &Context, images: &[&Image]) -> Result<Evidence, Failure> {
+        let mut evidence = Evidence::default();
+        for image in images {
+            evidence.read_image(cx, &image.name).await?;
+            for child in cx.catalog.children(&image.name) {
+                evidence.read_image(cx, &child.name).await?;
+            }
+        }
+
+        let gallery = cx.arm.gallery(&GalleryId::from(&cx.catalog.gallery)).await?;
+        let sought: Vec<Sought> = images
+            .iter()
+            .map(|image| Sought {
+                definition: cx.definition(&image.name),
+                shared_names: gallery.shared_names.clone(),
+            })
+            .collect();
+        evidence.users = cx.arm.users_of(&sought, &cx.catalog.consumers).await?;
+        if evidence.users.moved || !evidence.users.complete {
+            let why = "Resource Graph (its answer changed or was cut while it was read)";
+            evidence.users.unreadable.push(why.to_owned());
+        }
+        Ok(evidence)
+    }
+
+    async fn read_image(&mut self, cx: &Context, image: &ImageName) -> Result<(), Failure> {
+        if self.versions.contains_key(image) {
+            return Ok(());
+        }
+        let mut versions = match cx.arm.versions(&cx.definition(image)).await {
+            Ok(versions) => versions,
+            Err(arm::Error::NotFound { .. }) => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        let state = cx.stream(image).await?.state;
+
+        // A list does not say where a version is Completed, and only that makes it good.
+        for version in &mut versions {
+            if standing(&state, version) != Standing::Released {
+                continue;
+            }
+            match cx.arm.version(&version.id).await {
+                Ok(read) => *version = read,
+                Err(arm::Error::NotFound { .. }) => version.replication = None,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.versions.insert(image.clone(), versions);
+        self.states.insert(image.clone(), state);
+        Ok(())
+    }
+
+    /// The facts by which the versions of `image` are judged.
+    pub fn facts(&self, cx: &Context, image: &Image) -> Facts {
+        let none = (Vec::new(), State::default());
+        let versions = self.versions.get(&image.name).unwrap_or(&none.0);
+        let state = self.states.get(&image.name).unwrap_or(&none.1);
+
+        let known: Vec<KnownVersion> = versions
+            .iter()
+            .map(|it| KnownVersion { number: it.number, hidden: version_body::is_hidden(it) })
+            .collect();
+        let definition = cx.definition(&image.name).to_string();
+        let in_use = uses(&Look {
+            definition_id: &definition,
+            versions: &known,
+            rows: &self.users.rows,
+            latest: &latest(state),
+            unreadable: &self.users.unreadable,
+            claims: &self.claims(cx, image),
+        });
+
+        let mut facts: Vec<VersionFacts> =
+            versions.iter().map(|it| self.version_facts(cx, image, state, it)).collect();
+        supersede(&mut facts);
+        Facts {
+            now: cx.now,
+            home: cx.catalog.gallery.location.clone(),
+            wanted_regions: image.regions().into_iter().cloned().collect(),
+            versions: facts,
+            in_use,
+        }
+    }
+
+    /// When the gallery says a version was published; nothing when it is gone.
+    pub fn published_at(&self, image: &ImageName, number: VersionNumber) -> Option<DateTime<Utc>> {
+        let versions = self.versions.get(image)?;
+        versions.iter().find(|it| it.number == number)?.published_at
+    }
+
+    /// The state of the image when it was read.
+    pub fn state(&self, image: &ImageName) -> Option<&State> {
+        self.states.get(image)
+    }
+
+    fn version_facts(
+        &self,
+        cx: &Context,
+        image: &Image,
+        state: &State,
+        version: &Version,
+    ) -> VersionFacts {
+        let known = state.versions.get(&version.number);
+        let completed = version_body::completed(version);
+        let regions = version
+            .target_regions
+            .iter()
+            .map(|it| {
+                let excluded = it.exclude_from_latest.unwrap_or(version.exclude_from_latest);
+                let completed = completed.contains(&it.region);
+                (it.region.clone(), RegionFacts { completed, excluded })
+            })
+            .collect();
+        let released = known.and_then(|it| it.released_at.values().min().copied());
+        VersionFacts {
+            number: version.number,
+            ours: known.is_some_and(|it| it.opened_at.is_some())
+                || tags::are_ours(&version.tags, &image.name),
+            provisioned: match version.provisioning {
+                Provisioning::Succeeded => Provisioned::Succeeded,
+                Provisioning::Failed | Provisioning::Canceled => Provisioned::Failed,
+                Provisioning::Creating
+                | Provisioning::Updating
+                | Provisioning::Deleting
+                | Provisioning::Migrating
+                | Provisioning::Other(_) => Provisioned::InProgress,
+            },
+            standing: standing(state, version),
+            in_a_run: state.run(version.number).is_some(),
+            regions,
+            published_at: version.published_at,
+            released_at: released.or_else(|| tags::time(&version.tags, tags::RELEASED_AT)),
+            superseded_at: None,
+            deprecated_at: known
+                .and_then(|it| it.deprecated_at)
+                .or_else(|| tags::time(&version.tags, tags::DEPRECATED_AT)),
+            pinned: state
+                .pins
+                .get(&version.number)
+                .map(|pin| Pin { until: pin.until, why: format!("{} ({})", pin.why, pin.by) }),
+            base_of: self.built_from(cx, image, version.number),
+        }
+    }
+
+    /// The children whose newest offered version was built from `number`.
+    fn built_from(&self, cx: &Context, image: &Image, number: VersionNumber) -> Vec<ImageName> {
+        let base = PinnedBase::Image { image: image.name.clone(), version: number }.version();
+        let is_current = |child: &&Image| {
+            let (Some(versions), Some(state)) =
+                (self.versions.get(&child.name), self.states.get(&child.name))
+            else {
+                return true;
+            };
+            let offered = versions.iter().filter(|it| standing(state, it) == Standing::Released);
+            offered.last().is_some_and(|it| it.tags.get(tags::BASE) == Some(&base))
+        };
+        cx.catalog.children(&image.name).filter(is_current).map(|it| it.name.clone()).collect()
+    }
+
+    /// Uses that no row of Azure shows: children that are being built from a version.
+    fn claims(&self, cx: &Context, image: &Image) -> Vec<Claim> {
+        let mut claims = Vec::new();
+        for child in cx.catalog.children(&image.name) {
+            let runs = self.states.get(&child.name).into_iter().flat_map(State::runs);
+            for run in runs {
+                if let PinnedBase::Image { version, .. } = &run.base {
+                    let by = format!("image {}", child.name);
+                    let why = format!("its run {} is built from it", run.version);
+                    claims.push(Claim { number: Some(*version), by, why });
+                }
+            }
+        }
+        claims
+    }
+}
+
+/// The standing by the ledger, else by the tags, else by what the gallery does with it.
+fn standing(state: &State, version: &Version) -> Standing {
+    if let Some(known) = state.versions.get(&version.number)
+        && known.standing != Standing::Deleted
+    {
+        return known.standing;
+    }
+    let tagged = version.tags.get(tags::STANDING).and_then(|it| it.parse().ok());
+    tagged.unwrap_or(if version_body::is_hidden(version) {
+        Standing::Candidate
+    } else {
+        Standing::Released
+    })
+}
+
+/// A version is superseded when the first newer one is released.
+fn supersede(facts: &mut [VersionFacts]) {
+    let released: Vec<(VersionNumber, DateTime<Utc>)> =
+        facts.iter().filter_map(|it| Some((it.number, it.released_at?))).collect();
+    for version in facts {
+        let newer = released.iter().filter(|(number, _)| *number > version.number);
+        version.superseded_at = newer.map(|(_, at)| *at).min();
+    }
+}
+
+/// What *latest* was in each region, as far as the ledger knows: the highest offered number.
+fn latest(state: &State) -> Vec<LatestSpan> {
+    let mut by_region: BTreeMap<&Region, Vec<(DateTime<Utc>, VersionNumber)>> = BTreeMap::new();
+    for (number, version) in &state.versions {
+        for (region, at) in &version.released_at {
+            by_region.entry(region).or_default().push((*at, *number));
+        }
+    }
+
+    let mut spans = Vec::new();
+    for (region, mut releases) in by_region {
+        releases.sort();
+        let ends = releases.iter().skip(1).map(|(at, _)| Some(*at)).chain([None]);
+        for ((from, number), to) in releases.iter().zip(ends) {
+            spans.push(LatestSpan { region: region.clone(), number: *number, from: *from, to });
+        }
+    }
+    spans
+}

@@ -1,0 +1,80 @@
+//! Judges every version of every image by what time alone makes due: retention, pins, quarantine,
+//! dwell times.
+
+use std::collections::BTreeMap;
+
+use ledger::StreamName;
+use rules::catalog::Image;
+use rules::event::Event;
+use rules::retention::cap::{Judged, Proposal, cap};
+use rules::retention::judge;
+use rules::{ImageName, VersionNumber};
+use tracing::warn;
+
+use crate::evidence::Evidence;
+use crate::{Context, Failure, Record};
+
+/// Reads the world once, judges everything, and wants no more deletions than the catalog allows
+/// one sweep.
+pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
+    let images: Vec<&Image> = cx.catalog.images.iter().collect();
+    let evidence = Evidence::read(cx, &images).await?;
+
+    let mut judged = Vec::new();
+    for image in &images {
+        let facts = evidence.facts(cx, image);
+        for (number, verdict) in judge(&image.retention, &facts) {
+            let published_at = evidence.published_at(&image.name, number);
+            let image = image.name.clone();
+            judged.push(Judged { image, number, published_at, verdict });
+        }
+    }
+
+    let mut records = Vec::new();
+    let limit = cx.catalog.deletions_per_sweep;
+    let mut capped = cap(judged.clone(), limit, None);
+    if let Some(proposal) = &capped.proposal {
+        let stream = cx.ledger.read(&StreamName::Catalog).await?;
+        match stream.state.plans.get(&proposal.plan) {
+            Some(plan) if plan.approved_by.is_some() => {
+                capped = cap(judged, limit, Some(&proposal.plan));
+            }
+            Some(_) => {}
+            None => {
+                let Proposal { plan, deletions } = proposal.clone();
+                warn!(deletions, "Plan {plan} deletes {deletions} versions; approve it first");
+                let proposed = Event::DeletionPlanProposed { plan, deletions };
+                records.push((stream, vec![vec![proposed]]));
+            }
+        }
+    }
+
+    let mut by_image: BTreeMap<ImageName, Vec<Judged>> = BTreeMap::new();
+    for verdict in capped.verdicts {
+        by_image.entry(verdict.image.clone()).or_default().push(verdict);
+    }
+    for (image, verdicts) in by_image {
+        let stream = cx.stream(&image).await?;
+        let mut entries = Vec::new();
+        let kept: BTreeMap<VersionNumber, Vec<String>> = verdicts
+            .iter()
+            .filter(|it| it.verdict.stage().is_none())
+            .map(|it| (it.number, it.verdict.reasons().to_vec()))
+            .collect();
+        if stream.state.kept != kept || stream.state.judged_at.is_none() {
+            entries.push(vec![Event::VersionsJudged { kept }]);
+        }
+        for Judged { number: version, verdict, .. } in verdicts {
+            let known = stream.state.versions.get(&version);
+            let under_way = known.is_some_and(|it| it.retiring.is_some());
+            if let (Some(stage), false) = (verdict.stage(), under_way) {
+                let reasons = verdict.reasons().to_vec();
+                entries.push(vec![Event::RetirementDue { version, stage, reasons }]);
+            }
+        }
+        if !entries.is_empty() {
+            records.push((stream, entries));
+        }
+    }
+    Ok(records)
+}

@@ -1,0 +1,175 @@
+//! Looks once whether a gallery version has become what the intent says.
+
+use arm::{Provisioning, ReplicationState, Version};
+use chrono::TimeDelta;
+use rules::catalog::Moment;
+use rules::event::{Event, Retirement};
+use rules::rings;
+use rules::state::{Retiring, Run, Stage};
+use rules::wake::Subject;
+
+use crate::{Context, Done, Failure, Step, Visit, receive_events, version_body};
+
+/// How long to wait between two looks.
+const LOOK_EVERY: TimeDelta = TimeDelta::minutes(2);
+
+/// How often a region's replication is repeated before the run fails. Azure's own advice on a
+/// failed region is to ask again.
+const REPLICATION_TRIES: u32 = 3;
+
+/// Looks at a run's version, or at one that is being retired.
+pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
+    match visit.wake.subject {
+        Subject::Retirement(_) => retirement(cx, visit).await,
+        _ => run(cx, visit).await,
+    }
+}
+
+async fn run(cx: &Context, visit: &Visit) -> Step {
+    let run = visit.run()?;
+    let id = cx.definition(&visit.image).version(run.version);
+    let version = match cx.arm.version(&id).await {
+        Ok(version) => version,
+        Err(arm::Error::NotFound { .. }) => {
+            return Err(Failure::never(format!("{} is gone from the gallery", run.version)));
+        }
+        Err(error) => return Err(error.into()),
+    };
+
+    match run.stage {
+        Stage::Replicating => replication(cx, run, &version),
+        Stage::Releasing { ring } => release(cx, visit, run, ring, &version),
+        _ => Err(Failure::never("nothing was asked of the version")),
+    }
+}
+
+/// Succeeded is not ready: what counts is Completed, region by region.
+fn replication(cx: &Context, run: &Run, version: &Version) -> Step {
+    let wanted = rings::flags(&run.plan, None, &version.location).regions;
+    let completed = version_body::completed(version);
+    let failed = version
+        .replication
+        .iter()
+        .flatten()
+        .find(|it| it.state == ReplicationState::Failed && wanted.contains_key(&it.region));
+
+    if is_settled(version)
+        && let Some(failed) = failed
+    {
+        let region = failed.region.clone();
+        let details = failed.details.clone().unwrap_or_else(|| "Azure does not say why".to_owned());
+        let tries = 1 + run.region_failures.get(&region).copied().unwrap_or_default();
+        if tries < REPLICATION_TRIES {
+            let version = run.version;
+            return Ok(Done::Record(vec![Event::RegionFailed { version, region, details }]));
+        }
+        let reason = format!("its replication to {region} failed {tries} times: {details}");
+        return Ok(Done::Record(run_failed(cx, run, reason)));
+    }
+    if version.provisioning == Provisioning::Failed {
+        let reason = "Azure says that the version is Failed".to_owned();
+        return Ok(Done::Record(run_failed(cx, run, reason)));
+    }
+    if !is_settled(version) || !wanted.keys().all(|region| completed.contains(region)) {
+        return Ok(Done::LookAgain(cx.now + LOOK_EVERY));
+    }
+
+    let regions = wanted.into_keys().collect();
+    let (template, staging_group) = (run.template.clone(), run.staging_group.clone());
+    Ok(Done::Record(vec![
+        Event::VersionReplicated { version: run.version, regions },
+        Event::TidyDue { version: run.version, template, staging_group },
+    ]))
+}
+
+fn run_failed(cx: &Context, run: &Run, reason: String) -> Vec<Event> {
+    let version = run.version;
+    let (template, staging_group) = (run.template.clone(), run.staging_group.clone());
+    let mut events: Vec<Event> =
+        cx.notice(format!("{version} was not released: {reason}")).into_iter().collect();
+    events.push(Event::RunFailed { version, reason });
+    events.push(Event::TidyDue { version, template, staging_group });
+    events
+}
+
+fn release(cx: &Context, visit: &Visit, run: &Run, ring: usize, version: &Version) -> Step {
+    if !is_settled(version) {
+        return Ok(Done::LookAgain(cx.now + LOOK_EVERY));
+    }
+    let Some(planned) = run.plan.get(ring) else {
+        return Err(Failure::never(format!("the plan has no ring {ring}")));
+    };
+    let number = run.version;
+
+    let flags = rings::flags(&run.plan, Some(ring), &version.location);
+    let wanted = version_body::with_flags(version, &flags, version.tags.clone());
+    if !version_body::carries(version, &wanted) {
+        let because = "its flags are not as they were asked for: somebody else changed the \
+                       version; approve the ring to release it again"
+            .to_owned();
+        let notice = cx.notice(format!("{number} waits at ring `{}`: {because}", planned.name));
+        let paused = Event::ReleasePaused { version: number, ring, because };
+        return Ok(Done::Record([paused].into_iter().chain(notice).collect()));
+    }
+
+    let (name, regions) = (planned.name.clone(), planned.regions.clone());
+    let mut events = vec![Event::RingReleased { version: number, ring, name, regions }];
+    let last = ring + 1 == run.plan.len();
+    if last {
+        events.push(Event::RunReleased { version: number });
+        events.extend(cx.notice(format!("{number} is released everywhere ({})", run.why)));
+    }
+    if let Ok(image) = visit.policy() {
+        let mut moments = Vec::new();
+        if ring == 0 {
+            moments.push(Moment::FirstRing);
+        }
+        if last {
+            moments.push(Moment::Released);
+        }
+        let due = |moment| receive_events::children_due(cx, image, number, moment);
+        events.extend(moments.into_iter().filter_map(due));
+    }
+    Ok(Done::Record(events))
+}
+
+/// True when Azure is not changing it any more.
+fn is_settled(version: &Version) -> bool {
+    matches!(version.provisioning, Provisioning::Succeeded | Provisioning::Failed)
+}
+
+async fn retirement(cx: &Context, visit: &Visit) -> Step {
+    let number = visit.version()?;
+    let retiring = visit.state().versions.get(&number).and_then(|it| it.retiring.as_ref());
+    let Some(Retiring { stage, reasons, .. }) = retiring else { return Ok(Done::Nothing) };
+    let reasons = reasons.clone();
+    let id = cx.definition(&visit.image).version(number);
+
+    let version = match cx.arm.version(&id).await {
+        Ok(version) => version,
+        Err(arm::Error::NotFound { .. }) => {
+            return Ok(Done::Record(vec![Event::VersionDeleted { version: number, reasons }]));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if !is_settled(&version) {
+        return Ok(Done::LookAgain(cx.now + LOOK_EVERY));
+    }
+
+    // What is not as it was asked for becomes due again: the next visit reads the world first.
+    let due_again = |stage: Retirement| Event::RetirementDue {
+        version: number,
+        stage,
+        reasons: reasons.clone(),
+    };
+    let event = match stage {
+        Retirement::Deprecate if version_body::is_hidden(&version) => {
+            Event::VersionDeprecated { version: number, reasons }
+        }
+        Retirement::Trim if version.target_regions.iter().all(|it| it.region == version.location) => {
+            Event::VersionTrimmed { version: number }
+        }
+        stage => due_again(*stage),
+    };
+    Ok(Done::Record(vec![event]))
+}

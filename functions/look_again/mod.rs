@@ -1,0 +1,47 @@
+//! Sends again what is owed and overdue, and reports what is stuck: the cure for every lost
+//! message, broken chain of looks and dead letter.
+
+use rules::event::Event;
+use tracing::warn;
+
+use crate::{Context, Failure, Record};
+
+/// People are told when a wish has been woken so often, and again each time after as many more.
+const REPORT_EVERY: u32 = 3;
+
+/// Raises the generation of every overdue wish, of images that left the catalog too; messages of
+/// the older chain are dropped when they arrive.
+pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
+    let mut records = Vec::new();
+
+    for image in cx.ledger.streams().await? {
+        let stream = match cx.stream(&image).await {
+            Ok(stream) => stream,
+            Err(failure) => {
+                warn!(%image, "The stream of {image} cannot be read: {failure:?}");
+                continue;
+            }
+        };
+
+        let mut events = Vec::new();
+        let mut stuck = Vec::new();
+        for wish in stream.state.overdue(cx.now) {
+            let (seq, function) = (wish.task.seq, wish.task.function);
+            let generation = wish.task.generation + 1;
+            events.push(Event::RunWoken { seq, function, generation });
+            if generation % REPORT_EVERY == 0 {
+                stuck.push(format!("`{function}` of {image} was woken {generation} times"));
+            }
+        }
+        if events.is_empty() {
+            continue;
+        }
+        let mut entries = vec![events];
+        if cx.catalog.notify.webhook && !stuck.is_empty() {
+            entries.push(vec![Event::NoticeDue { text: stuck.join("; ") }]);
+        }
+        records.push((stream, entries));
+    }
+
+    Ok(records)
+}

@@ -1,0 +1,118 @@
+//! Hears of things: a version reached the moment that its children wait for; Event Grid says that
+//! a resource changed; a pipeline asks for a rebuild. What comes from outside is a hint: a look at
+//! the resource follows, never a belief.
+
+mod hint;
+
+use bytes::Bytes;
+use rules::catalog::{Image, Moment};
+use rules::event::Event;
+use rules::state::Stage;
+use rules::trigger::{Admission, Trigger, admit};
+use rules::wake::Function;
+use rules::{ImageName, VersionNumber};
+
+use crate::{Context, Done, Failure, Record, Step, Visit};
+use hint::Hint;
+
+/// The event that lets the children of `image` be rebuilt from `version`, when `moment` is theirs.
+pub fn children_due(
+    cx: &Context,
+    image: &Image,
+    version: VersionNumber,
+    moment: Moment,
+) -> Option<Event> {
+    if image.children_build_when != moment {
+        return None;
+    }
+    let children: Vec<ImageName> =
+        cx.catalog.children(&image.name).map(|it| it.name.clone()).collect();
+    (!children.is_empty()).then_some(Event::ChildrenDue { version, children })
+}
+
+/// Accepts a version as a trigger of each of its children.
+pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
+    let version = visit.version()?;
+    let due = visit.state().children.iter().find(|it| it.version == version);
+    let Some(due) = due.cloned() else { return Ok(Done::Nothing) };
+
+    let mut records = Vec::new();
+    for child in &due.children {
+        if cx.catalog.image(child).is_none() {
+            continue;
+        }
+        let trigger = Trigger::Parent { image: visit.image.clone(), version };
+        records.extend(accept(cx, child, trigger).await?);
+    }
+    let events = vec![Event::ChildrenTold { version }];
+    Ok(Done::RecordElsewhere { records, events })
+}
+
+/// What a hint from outside comes to.
+///
+/// # Errors
+/// [`Failure::Never`] when the body is no event.
+pub async fn hear(cx: &Context, body: &Bytes) -> Result<Vec<Record>, Failure> {
+    let hints = hint::read(body).map_err(Failure::never)?;
+    let mut records = Vec::new();
+    for hint in hints {
+        match hint {
+            Hint::Rebuild { image, request, by } => {
+                let known = image.parse::<ImageName>().ok();
+                if let Some(image) = known.filter(|it| cx.catalog.image(it).is_some()) {
+                    let why = "a pipeline asked for it".to_owned();
+                    let trigger = Trigger::Person { request, by, why };
+                    records.extend(accept(cx, &image, trigger).await?);
+                }
+            }
+            Hint::Changed { resource } => records.extend(look_now(cx, &resource).await?),
+            Hint::Other => {}
+        }
+    }
+    Ok(records)
+}
+
+async fn accept(
+    cx: &Context,
+    image: &ImageName,
+    trigger: Trigger,
+) -> Result<Option<Record>, Failure> {
+    let stream = cx.stream(image).await?;
+    let events = match admit(&stream.state, &trigger) {
+        Admission::Accept => vec![Event::TriggerAccepted { trigger }],
+        Admission::Refuse { because } => vec![Event::TriggerRefused { trigger, because }],
+        Admission::Known => return Ok(None),
+    };
+    Ok(Some((stream, vec![events])))
+}
+
+/// When a run waits for this very resource, its look is due now. The look reads the resource, so a
+/// forged event does no harm; and only a wish that is due later is woken, so many do none either.
+async fn look_now(cx: &Context, resource: &str) -> Result<Option<Record>, Failure> {
+    for image in &cx.catalog.images {
+        let definition = cx.definition(&image.name).to_string();
+        let stream = cx.stream(&image.name).await?;
+        let waits = stream.state.runs().find(|run| {
+            let awaited = match run.stage {
+                Stage::Building => cx.template(&run.template).to_string(),
+                Stage::Replicating | Stage::Releasing { .. } => {
+                    format!("{definition}/versions/{}", run.version)
+                }
+                _ => return false,
+            };
+            awaited.eq_ignore_ascii_case(resource)
+        });
+        let task = waits.and_then(|run| run.task.clone());
+        let Some(task) = task.filter(|it| is_a_look(it.function) && it.due > cx.now) else {
+            continue;
+        };
+        let (seq, function, generation) = (task.seq, task.function, task.generation + 1);
+        let woken = Event::RunWoken { seq, function, generation };
+        return Ok(Some((stream, vec![vec![woken]])));
+    }
+    Ok(None)
+}
+
+fn is_a_look(function: Function) -> bool {
+    matches!(function, Function::FollowBuild | Function::FollowVersion)
+}

@@ -1,0 +1,103 @@
+//! Releases one ring: its regions' exclusion is lifted, when they are Completed, baked, not held,
+//! approved where that is wanted, and when the gate still passes the version.
+
+use arm::Provisioning;
+use chrono::TimeDelta;
+use rules::event::{Event, Operation};
+use rules::rings::{self, RingFacts, Verdict};
+use rules::standing::Standing;
+use rules::state::Stage;
+
+use crate::step::Settled;
+use crate::{Context, Done, Failure, Intent, Step, Visit, judge_image, tags, version_body};
+
+/// A change of flags takes 150 to 420 seconds (recorded), most often 150.
+const LOOK_AFTER: TimeDelta = TimeDelta::seconds(430);
+
+/// How long to wait for a version that something else is being done to.
+const WAIT_FOR_OTHERS: TimeDelta = TimeDelta::minutes(2);
+
+/// How long to wait for what time alone does not bring.
+const LOOK_EVERY: TimeDelta = TimeDelta::minutes(5);
+
+/// Judges the ring by what was just read, and lifts its regions.
+pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
+    let image = visit.policy()?.clone();
+    let run = visit.run()?.clone();
+    let Stage::Replicated { ring, since } = run.stage else {
+        return Err(Failure::never("no ring waits to be released"));
+    };
+    let Some(planned) = run.plan.get(ring) else {
+        return Err(Failure::never(format!("the plan has no ring {ring}")));
+    };
+    let id = cx.definition(&visit.image).version(run.version);
+    let target = run.version.to_string();
+
+    let version = cx.arm.version(&id).await?;
+    let completed = version_body::completed(&version);
+    let gate = judge_image::judge(cx, &image, &run).await?;
+    let held = visit.state().hold.as_ref().filter(|it| it.until.is_none_or(|until| cx.now < until));
+    let verdict = rings::may_release(&run.plan, &RingFacts {
+        now: cx.now,
+        ring,
+        previous_released_at: (ring > 0).then_some(since),
+        completed: &completed,
+        approved_by: run.approvals.get(&ring).map(String::as_str),
+        held: held.map(|it| it.why.as_str()),
+        revoked: None,
+        gate: &gate,
+    });
+    let reasons = match verdict {
+        Verdict::Go { reasons } => reasons,
+        Verdict::NotYet { until: Some(until), .. } => return Ok(Done::LookAgain(until)),
+        Verdict::NotYet { until: None, because } => {
+            let replicates = planned.regions.iter().any(|it| !completed.contains(it));
+            if replicates {
+                return Ok(Done::LookAgain(cx.now + LOOK_EVERY));
+            }
+            let notice = cx.notice(format!("{target} waits at ring `{}`: {because}", planned.name));
+            let version = run.version;
+            let paused = Event::ReleasePaused { version, ring, because };
+            return Ok(Done::Record([paused].into_iter().chain(notice).collect()));
+        }
+        Verdict::Never { reasons } => {
+            let notice = cx.notice(format!("{target} was taken out: {}", reasons.join("; ")));
+            let rejected = Event::ImageRejected { version: run.version, reasons };
+            return Ok(Done::Record([rejected].into_iter().chain(notice).collect()));
+        }
+    };
+
+    let flags = rings::flags(&run.plan, Some(ring), &version.location);
+    let mut wanted_tags = version.tags.clone();
+    wanted_tags.extend(tags::of_version(cx, &visit.image, &run, Standing::Released));
+    if !wanted_tags.contains_key(tags::RELEASED_AT) {
+        tags::set_time(&mut wanted_tags, tags::RELEASED_AT, cx.now);
+    }
+    let intent_body = version_body::with_flags(&version, &flags, wanted_tags);
+    let requested =
+        || Event::ReleaseRequested { version: run.version, ring, look_at: cx.now + LOOK_AFTER };
+
+    if version_body::carries(&version, &intent_body) {
+        let open = visit.state().intents.get(&target).map(|it| it.operation);
+        let settled = open.map(|operation| Settled::seen(&target, operation));
+        return Ok(Done::Record(settled.into_iter().chain([requested()]).collect()));
+    }
+    if version.provisioning != Provisioning::Succeeded {
+        let why = format!("{target} is {}", version.provisioning);
+        return Err(Failure::later_at(why, cx.now + WAIT_FOR_OTHERS));
+    }
+
+    let regions: Vec<&str> = planned.regions.iter().map(|it| it.as_str()).collect();
+    let intent = Intent {
+        target: target.clone(),
+        operation: Operation::UpdateVersion,
+        text: format!("release {target} in ring `{}`: {}", planned.name, regions.join(", ")),
+        evidence: reasons,
+    };
+    let permit = cx.intend(visit, intent).await?;
+    let answer = cx.arm.put_version(&permit, &id, &intent_body).await;
+    match cx.settle(&target, Operation::UpdateVersion, answer)? {
+        Settled::Accepted(_, settled) => Ok(Done::Record(vec![settled, requested()])),
+        Settled::Refused(error, settled) => Err(Failure::from(error).with(vec![settled])),
+    }
+}

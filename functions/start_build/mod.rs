@@ -1,0 +1,108 @@
+//! Runs the template once it is ready.
+
+use arm::Provisioning;
+use chrono::TimeDelta;
+use rules::event::{Event, Operation};
+use rules::state::Run;
+
+use crate::step::Settled;
+use crate::{Context, Done, Failure, Intent, Step, Visit};
+
+/// Builds take 14 to 17 minutes when nothing is known of the image (recorded).
+const USUAL_MINUTES: i64 = 16;
+
+/// How long to wait before a template that is not ready is looked at again.
+const LOOK_EVERY: TimeDelta = TimeDelta::seconds(30);
+
+/// Asks for the run at once: a template that is not ready refuses it, and nothing has happened.
+/// Only when an answer may have been lost, or the run was refused, is the template read.
+pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
+    let run = visit.run()?.clone();
+    let target = run.template.clone();
+    let id = cx.template(&target);
+
+    if visit.state().intents.contains_key(&target) {
+        match look(cx, visit, &run).await? {
+            Seen::Ran => {
+                let settled = Settled::seen(&target, Operation::RunTemplate);
+                return Ok(Done::Record(vec![settled, started(cx, visit, &run)]));
+            }
+            Seen::Ready => {}
+            Seen::NotReady => return Ok(Done::LookAgain(cx.now + LOOK_EVERY)),
+            Seen::Failed(reason) => return failed(cx, &run, reason, Vec::new()),
+        }
+    }
+
+    let intent = Intent {
+        target: target.clone(),
+        operation: Operation::RunTemplate,
+        text: format!("run template `{target}`"),
+        evidence: vec![format!("the template was made for {}", run.version)],
+    };
+    let permit = cx.intend(visit, intent).await?;
+    let answer = cx.arm.run_template(&permit, &id).await;
+    let (error, settled) = match cx.settle(&target, Operation::RunTemplate, answer)? {
+        Settled::Accepted((), settled) => {
+            return Ok(Done::Record(vec![settled, started(cx, visit, &run)]));
+        }
+        Settled::Refused(error, settled) => (error, settled),
+    };
+    match look(cx, visit, &run).await {
+        Ok(Seen::Ran) => Ok(Done::Record(vec![settled, started(cx, visit, &run)])),
+        Ok(Seen::Ready) => Err(Failure::later(error.to_string()).with(vec![settled])),
+        Ok(Seen::NotReady) => {
+            let at = cx.now + LOOK_EVERY;
+            Ok(Done::RecordAndLookAgain { events: vec![settled], at })
+        }
+        Ok(Seen::Failed(reason)) => failed(cx, &run, reason, vec![settled]),
+        Err(failure) => Err(failure.with(vec![settled])),
+    }
+}
+
+enum Seen {
+    /// A run is under way, or has been.
+    Ran,
+    Ready,
+    NotReady,
+    Failed(String),
+}
+
+async fn look(cx: &Context, visit: &Visit, run: &Run) -> Result<Seen, Failure> {
+    let template = match cx.arm.template(&cx.template(&run.template)).await {
+        Ok(template) => template,
+        Err(arm::Error::NotFound { .. }) => {
+            return Ok(Seen::Failed(format!("its template `{}` is gone", run.template)));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if template.last_run.is_some() {
+        return Ok(Seen::Ran);
+    }
+    Ok(match template.provisioning {
+        Provisioning::Succeeded => Seen::Ready,
+        Provisioning::Failed | Provisioning::Canceled => {
+            let why = template.error.unwrap_or_else(|| "Image Builder does not say why".to_owned());
+            Seen::Failed(format!("the template of {} could not be made: {why}", visit.image))
+        }
+        Provisioning::Creating
+        | Provisioning::Updating
+        | Provisioning::Deleting
+        | Provisioning::Migrating
+        | Provisioning::Other(_) => Seen::NotReady,
+    })
+}
+
+fn started(cx: &Context, visit: &Visit, run: &Run) -> Event {
+    let minutes = visit.state().build_minutes.unwrap_or(USUAL_MINUTES);
+    let look_at = cx.now + TimeDelta::minutes(minutes) + TimeDelta::seconds(90);
+    Event::BuildStarted { version: run.version, look_at }
+}
+
+fn failed(cx: &Context, run: &Run, reason: String, mut events: Vec<Event>) -> Step {
+    let version = run.version;
+    events.extend(cx.notice(format!("{version} was not built: {reason}")));
+    events.push(Event::BuildFailed { version, reason, published: false });
+    let (template, staging_group) = (run.template.clone(), None);
+    events.push(Event::TidyDue { version, template, staging_group });
+    Ok(Done::Record(events))
+}

@@ -1,0 +1,90 @@
+//! The body of a version's PUT: every region with an explicit flag, built from what we intend.
+//! Nothing of a GET is repeated except what others may own or what cannot change: foreign tags,
+//! regions that we do not speak of, and the kind of disks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arm::{RegionIntent, ReplicationState, Version, VersionIntent};
+use rules::Region;
+use rules::rings::RegionFlags;
+
+/// What `version` shall be: in the regions of `flags` with their flags. A region that is in the
+/// version and not in `flags` stays, hidden: a region is given up by `trim_version` alone.
+pub fn with_flags(
+    version: &Version,
+    flags: &RegionFlags,
+    tags: BTreeMap<String, String>,
+) -> VersionIntent {
+    let mut regions: BTreeMap<Region, RegionIntent> = version
+        .target_regions
+        .iter()
+        .map(|it| {
+            let (region, replicas) = (it.region.clone(), it.replicas);
+            let storage = it.storage.clone();
+            let kept = RegionIntent { region, replicas, exclude_from_latest: true, storage };
+            (it.region.clone(), kept)
+        })
+        .collect();
+    for (region, flag) in &flags.regions {
+        let storage = regions.get(region).and_then(|it| it.storage.clone());
+        let (replicas, exclude_from_latest) = (flag.replicas, flag.excluded);
+        let region = region.clone();
+        let wanted = RegionIntent { region: region.clone(), replicas, exclude_from_latest, storage };
+        regions.insert(region, wanted);
+    }
+    intent(version, regions.into_values().collect(), flags.global_excluded, tags)
+}
+
+/// What `version` shall be: where it is, offered nowhere.
+pub fn hidden(version: &Version, tags: BTreeMap<String, String>) -> VersionIntent {
+    let regions = version.target_regions.iter().map(|it| RegionIntent {
+        region: it.region.clone(),
+        replicas: it.replicas,
+        exclude_from_latest: true,
+        storage: it.storage.clone(),
+    });
+    intent(version, regions.collect(), true, tags)
+}
+
+fn intent(
+    version: &Version,
+    regions: Vec<RegionIntent>,
+    exclude_from_latest: bool,
+    tags: BTreeMap<String, String>,
+) -> VersionIntent {
+    VersionIntent {
+        location: version.location.clone(),
+        regions,
+        exclude_from_latest,
+        end_of_life: None,
+        allow_deletion_of_replicated_locations: false,
+        block_deletion_before_end_of_life: None,
+        tags,
+    }
+}
+
+/// True when the version carries the flags of `intent`, region by region; regions may be more.
+pub fn carries(version: &Version, intent: &VersionIntent) -> bool {
+    let same = |wanted: &RegionIntent| {
+        version.target_regions.iter().any(|it| {
+            it.region == wanted.region
+                && it.exclude_from_latest.unwrap_or(false) == wanted.exclude_from_latest
+        })
+    };
+    version.exclude_from_latest == intent.exclude_from_latest && intent.regions.iter().all(same)
+}
+
+/// True when no region offers it, whichever flag wins: the global one or the region's own.
+pub fn is_hidden(version: &Version) -> bool {
+    version.exclude_from_latest
+        && version.target_regions.iter().all(|it| it.exclude_from_latest != Some(false))
+}
+
+/// The regions where its replication is Completed. Succeeded does not say that.
+pub fn completed(version: &Version) -> BTreeSet<Region> {
+    let regions = version.replication.iter().flatten();
+    regions
+        .filter(|it| it.state == ReplicationState::Completed)
+        .map(|it| it.region.clone())
+        .collect()
+}
