@@ -173,7 +173,7 @@ impl Context {
             let event = Event::EffectSettled { target, operation, outcome };
             return Err(Failure::from(error).with(vec![event]));
         }
-        if error.is_perhaps_done() {
+        if error.perhaps_done() {
             // The claim keeps everybody away until the resource can be believed again.
             return Err(Failure::from(error));
         }
@@ -222,9 +222,9 @@ impl Context {
 impl From<AppendError> for Failure {
     fn from(error: AppendError) -> Failure {
         match error {
-            AppendError::Overtaken => Failure::Overtaken,
+            AppendError::Overtaken { .. } => Failure::Overtaken,
             AppendError::WrongMove(wrong) => Failure::never(wrong.to_string()),
-            AppendError::Store(text) => Failure::Ledger(text),
+            AppendError::Store(error) => error.into(),
         }
     }
 }

@@ -12,7 +12,7 @@ use axum::extract::{DefaultBodyLimit, Path, Request, State as Shared};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use bus::{Bus, Pointer};
+use bus::{Bus, Outgoing, Pointer};
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::{BodyExt, Limited};
@@ -28,7 +28,7 @@ use tracing::{error, info, warn};
 use crate::context::{Context, Visit};
 use crate::invocation::{self, HttpAnswer};
 use crate::settings::Settings;
-use crate::step::{Done, Failure, back_off, first_message, new_wishes, outgoing};
+use crate::step::{Done, Failure, back_off, first_message, new_wishes};
 use crate::{
     api, create_template, delete_version, deprecate_version, find_due_images,
     find_expired_versions, follow_build, follow_scan, follow_version, judge_image, look_again,
@@ -63,7 +63,7 @@ pub struct App {
     clock: Arc<dyn Clock>,
     outbound: Outbound,
     ledger: Ledger,
-    bus: Bus,
+    bus: Endpoint,
     /// The catalog in force when it was last looked up; a digest names it for ever.
     catalog: Mutex<Option<(String, Arc<Catalog>)>>,
 }
@@ -87,7 +87,7 @@ impl App {
         let outbound = Outbound::new(wire, Arc::clone(&clock), tokens, trusted);
         let store = seam::store::open(settings.store.as_str(), &outbound)?;
         let ledger = Ledger::new(store, settings.catalog.clone());
-        let bus = Bus::new(settings.bus.as_str().parse()?, outbound.clone());
+        let bus = settings.bus.as_str().parse()?;
         let arm = settings.arm.as_str().parse()?;
         let settings = Arc::new(settings);
         let catalog = Mutex::new(None);
@@ -160,7 +160,7 @@ impl App {
         let outbound = self.outbound.at(Arc::clone(clock));
         Ok(Context {
             now: clock.now(),
-            arm: Arm::new(self.arm.clone(), outbound.clone()),
+            arm: Arm::new(self.arm.clone(), outbound.clone()).asking_as(invocation),
             ledger: self.ledger.clone(),
             outbound,
             settings: Arc::clone(&self.settings),
@@ -268,10 +268,10 @@ impl App {
             let wanted = before.wanted(pointer.seq, pointer.function, pointer.generation);
             let Some(wish) = wanted else {
                 // Overtaken. Whoever overtook it may have died before it could send.
-                return self.send_all(&pointer.image, &before).await;
+                return self.send_all(cx, &pointer.image, &before).await;
             };
             if pointer.ordinal == 0 && wish.task.due > cx.now {
-                return self.send(&pointer.next_look(), wish.task.due).await;
+                return self.send(cx, &pointer.next_look(), wish.task.due).await;
             }
 
             let mut visit = Visit::new(pointer.image.clone(), &cx.catalog, wish, stream);
@@ -323,15 +323,15 @@ impl App {
                     Err(other) => return Err(Ill(format!("{other:?}"))),
                 }
             }
-            self.send_new(&pointer.image, &before, &visit.stream.state).await?;
+            self.send_new(cx, &pointer.image, &before, &visit.stream.state).await?;
             if let Some((next, at)) = again {
-                self.send(&next, at).await?;
+                self.send(cx, &next, at).await?;
             }
             return Ok(());
         }
 
         let at = cx.now + back_off(pointer.failures);
-        self.send(&pointer.next_try(), at).await
+        self.send(cx, &pointer.next_try(), at).await
     }
 
     /// A tick of a timer function.
@@ -391,9 +391,9 @@ impl App {
                 }
                 Err(Failure::Later { why, .. } | Failure::Ledger(why)) => return Err(Ill(why)),
             }
-            if let StreamName::Image(image) = stream.name() {
+            if let StreamName::Image(image) = &stream.name {
                 let image = image.clone();
-                self.send_new(&image, &before, &stream.state).await?;
+                self.send_new(cx, &image, &before, &stream.state).await?;
             }
             return Ok(invocation::answered(&answer));
         }
@@ -418,9 +418,9 @@ impl App {
                     }
                 }
             }
-            if let StreamName::Image(image) = stream.name() {
+            if let StreamName::Image(image) = &stream.name {
                 let image = image.clone();
-                self.send_new(&image, &before, &stream.state).await?;
+                self.send_new(cx, &image, &before, &stream.state).await?;
             }
         }
         Ok(all)
@@ -428,24 +428,27 @@ impl App {
 
     async fn send_new(
         &self,
+        cx: &Context,
         image: &rules::ImageName,
         before: &State,
         after: &State,
     ) -> Result<(), Ill> {
         for wish in new_wishes(before, after) {
             let (pointer, due) = first_message(image, &wish);
-            self.send(&pointer, due).await?;
+            self.send(cx, &pointer, due).await?;
         }
         Ok(())
     }
 
-    async fn send_all(&self, image: &rules::ImageName, state: &State) -> Result<(), Ill> {
-        self.send_new(image, &State::default(), state).await
+    async fn send_all(&self, cx: &Context, image: &rules::ImageName, state: &State) -> Result<(), Ill> {
+        self.send_new(cx, image, &State::default(), state).await
     }
 
-    async fn send(&self, pointer: &Pointer, due: DateTime<Utc>) -> Result<(), Ill> {
+    async fn send(&self, cx: &Context, pointer: &Pointer, due: DateTime<Utc>) -> Result<(), Ill> {
         let queue = pointer.function.queue();
-        self.bus.send(queue, &outgoing(pointer, due)).await.map_err(ill)
+        // The invocation's own time says what is due.
+        let bus = Bus::new(cx.outbound.clone(), self.bus.clone());
+        bus.send(queue, &Outgoing::pointing(pointer, Some(due))).await.map_err(ill)
     }
 
     /// Fails an invocation, not at once: it would be redelivered at once.

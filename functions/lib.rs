@@ -22,6 +22,7 @@ pub mod find_expired_versions;
 pub mod look_again;
 pub mod notify;
 
+pub mod package;
 pub mod settings;
 pub mod invocation;
 pub mod evidence;
@@ -30,6 +31,7 @@ pub mod version_body;
 pub mod context;
 pub mod step;
 pub mod dispatch;
+pub mod serve;
 
 pub use context::{Context, Intent, Visit};
 pub use dispatch::{App, Record};

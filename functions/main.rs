@@ -1,1 +1,7 @@
-fn main() {}
+//! What ships: the custom handler that the Functions host starts.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    functions::serve::run()
+}

@@ -1,7 +1,7 @@
 //! From the host's invocation to a step, from a step to a ledger entry, from the ledger to
 //! messages: the one place that sends.
 
-use bus::{Outgoing, Pointer};
+use bus::Pointer;
 use chrono::{DateTime, TimeDelta, Utc};
 use rules::event::{Event, Operation, Outcome};
 use rules::state::State;
@@ -148,11 +148,6 @@ pub fn first_message(image: &ImageName, wish: &Wake) -> (Pointer, DateTime<Utc>)
         failures: 0,
     };
     (pointer, wish.task.due)
-}
-
-/// `pointer` as the bus sends it.
-pub fn outgoing(pointer: &Pointer, due: DateTime<Utc>) -> Outgoing {
-    Outgoing { id: pointer.to_string(), body: pointer.to_body(), due: Some(due) }
 }
 
 #[cfg(test)]

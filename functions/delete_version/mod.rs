@@ -47,7 +47,7 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         Settled::Accepted(Deletion::Gone, settled) => {
             Ok(Done::Record(vec![settled, Event::VersionDeleted { version: number, reasons }]))
         }
-        Settled::Accepted(Deletion::GoesOn, settled) => {
+        Settled::Accepted(Deletion::Accepted, settled) => {
             let requested = requested(cx, visit, Retirement::Delete, LOOK_AFTER)?;
             Ok(Done::Record(vec![settled, requested]))
         }

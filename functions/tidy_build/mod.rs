@@ -60,7 +60,7 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         Settled::Accepted(Deletion::Gone, settled) => {
             Ok(Done::Record(vec![settled, Event::BuildTidied { version: number }]))
         }
-        Settled::Accepted(Deletion::GoesOn, settled) => {
+        Settled::Accepted(Deletion::Accepted, settled) => {
             let look_at = cx.now + LOOK_AFTER;
             let requested = Event::TidyRequested { version: number, logs, look_at };
             Ok(Done::Record(vec![settled, requested]))

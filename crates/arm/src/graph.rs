@@ -72,7 +72,8 @@ impl Arm {
                 answer.moved = true;
             }
             answer.total = page.total_records;
-            answer.complete &= !limited && !(truncated && next.is_none());
+            let left_out = limited || (truncated && next.is_none());
+            answer.complete &= !left_out;
             answer.rows.extend(page.data);
 
             // The token says whether there is more; `resultTruncated` was recorded as "false" with

@@ -5,9 +5,8 @@
 /// out.
 pub(crate) fn readable(text: &str, limit: usize) -> String {
     let mut shown = String::new();
-    let mut length = 0;
 
-    for letter in without_queries(text).chars() {
+    for (length, letter) in without_queries(text).chars().enumerate() {
         if length >= limit {
             shown.push('…');
             break;
@@ -17,7 +16,6 @@ pub(crate) fn readable(text: &str, limit: usize) -> String {
         } else {
             shown.push(letter);
         }
-        length += 1;
     }
 
     shown

@@ -57,7 +57,9 @@ pub struct LastRun {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunOutput {
     pub name: String,
-    /// The version it made; absent while there is none.
+    /// The id of what it made; absent while there is nothing.
+    pub artifact: Option<String>,
+    /// The same, when it is a version of a gallery.
     pub version: Option<VersionId>,
     pub provisioning: Option<Provisioning>,
 }
@@ -255,10 +257,10 @@ impl WireRunOutput {
     fn facts(self) -> Result<RunOutput, String> {
         let WireRunOutputProperties { artifact_id, provisioning_state } = self.properties;
         let artifact = artifact_id.filter(|it| !it.is_empty());
-        let version = artifact.map(|it| it.parse()).transpose();
         Ok(RunOutput {
             name: self.name,
-            version: version.map_err(|error: crate::id::IdError| error.to_string())?,
+            version: artifact.as_ref().and_then(|it| it.parse().ok()),
+            artifact,
             provisioning: provisioning_state.map(|it| Provisioning::named(&it)),
         })
     }

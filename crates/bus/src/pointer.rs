@@ -23,6 +23,9 @@ pub struct Pointer {
     /// Counts the looks of one wish, so that each of its messages has an id of its own.
     #[serde(default)]
     pub ordinal: u32,
+    /// How many of these looks failed one after another; not a part of the id.
+    #[serde(default)]
+    pub failures: u32,
 }
 
 /// A text or body that is not a pointer.
@@ -57,23 +60,28 @@ impl Pointer {
 
     /// The body of its message.
     pub fn to_body(&self) -> String {
-        let Pointer { image, seq, function, generation, ordinal } = self;
+        let Pointer { image, seq, function, generation, ordinal, failures } = self;
         // Names hold no character that JSON escapes.
         format!(
             "{{\"image\":\"{image}\",\"seq\":{seq},\"function\":\"{function}\",\
-             \"generation\":{generation},\"ordinal\":{ordinal}}}"
+             \"generation\":{generation},\"ordinal\":{ordinal},\"failures\":{failures}}}"
         )
     }
 
     /// The same wish, one look later.
     pub fn next_look(&self) -> Pointer {
-        Pointer { ordinal: self.ordinal.saturating_add(1), ..self.clone() }
+        Pointer { ordinal: self.ordinal.saturating_add(1), failures: 0, ..self.clone() }
+    }
+
+    /// The same wish, one look later, after one that failed.
+    pub fn next_try(&self) -> Pointer {
+        Pointer { failures: self.failures.saturating_add(1), ..self.next_look() }
     }
 }
 
 impl fmt::Display for Pointer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Pointer { image, seq, function, generation, ordinal } = self;
+        let Pointer { image, seq, function, generation, ordinal, .. } = self;
         write!(f, "{image}:{seq}:{function}:{generation}.{ordinal}")
     }
 }
@@ -100,6 +108,7 @@ fn parts(text: &str) -> Option<Pointer> {
         function: function.parse().ok()?,
         generation: generation.parse().ok()?,
         ordinal: ordinal.parse().ok()?,
+        failures: 0,
     })
 }
 
@@ -116,17 +125,27 @@ mod tests {
             function: Function::JudgeImage,
             generation: 1,
             ordinal: 3,
+            failures: 0,
         }
     }
 
     #[test]
     fn a_pointer_is_the_id_and_the_body_of_its_message() {
-        let body = r#"{"image":"ubuntu-web","seq":12,"function":"judge_image","generation":1,"ordinal":3}"#;
+        let body = r#"{"image":"ubuntu-web","seq":12,"function":"judge_image","generation":1,"ordinal":3,"failures":0}"#;
 
         assert_eq!(pointer().to_string(), "ubuntu-web:12:judge_image:1.3");
         assert_eq!(pointer().to_body(), body);
         assert_eq!(pointer().to_body(), serde_json::to_string(&pointer()).unwrap());
         assert_eq!(pointer().next_look().to_string(), "ubuntu-web:12:judge_image:1.4");
+    }
+
+    #[test]
+    fn a_failure_is_carried_on_and_a_good_look_forgets_it() {
+        let tried_twice = pointer().next_try().next_try();
+
+        assert_eq!(tried_twice.to_string(), "ubuntu-web:12:judge_image:1.5");
+        assert_eq!(Pointer::from_body(tried_twice.to_body().as_bytes()).unwrap().failures, 2);
+        assert_eq!(tried_twice.next_look().failures, 0);
     }
 
     #[test]
@@ -178,12 +197,14 @@ mod tests {
             function in 0..Function::ALL.len(),
             generation: u32,
             ordinal: u32,
+            failures: u32,
         ) {
             let function = Function::ALL[function];
             let image = image.parse().unwrap();
-            let pointer = Pointer { image, seq, function, generation, ordinal };
+            let pointer = Pointer { image, seq, function, generation, ordinal, failures };
 
-            prop_assert_eq!(pointer.to_string().parse(), Ok(pointer.clone()));
+            let from_id = Pointer { failures: 0, ..pointer.clone() };
+            prop_assert_eq!(pointer.to_string().parse(), Ok(from_id));
             prop_assert_eq!(Pointer::from_body(pointer.to_body().as_bytes()), Ok(pointer.clone()));
             prop_assert!(pointer.to_string().len() <= 128);
             prop_assert!(pointer.to_body().len() <= BODY_LIMIT);

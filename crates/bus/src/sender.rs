@@ -119,7 +119,10 @@ impl Bus {
 /// Service Bus reads whole seconds, and a message must not be early.
 fn whole_second_after(due: DateTime<Utc>) -> DateTime<Utc> {
     let whole = due.trunc_subsecs(0);
-    if whole == due { due } else { whole + TimeDelta::seconds(1) }
+    if whole == due {
+        return due;
+    }
+    whole.checked_add_signed(TimeDelta::seconds(1)).unwrap_or(due)
 }
 
 fn short_id(id: &str) -> String {

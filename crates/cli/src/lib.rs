@@ -3,6 +3,7 @@
 pub mod terminal;
 pub mod problem;
 pub mod document;
+pub mod yaml;
 pub mod text_form;
 pub mod schema;
 pub mod sources;
@@ -11,6 +12,11 @@ pub mod reading;
 pub mod attach;
 pub mod load;
 pub mod check;
+pub mod publish;
+pub mod state_folder;
+pub mod story;
+pub mod up;
+pub mod handler;
 
 use std::io;
 use std::process::ExitCode;
@@ -30,6 +36,7 @@ exit codes:\n  \
     1  no: the catalog has problems, or something did not end well\n  \
     2  failed: what was asked for could not be read or understood\n\n\
 begin with:\n  \
+    goldsmith up --once                  a golden image factory on this desk\n  \
     goldsmith check examples/catalog"
 )]
 pub struct Cli {
@@ -44,6 +51,10 @@ pub enum Command {
     Check(check::CheckArgs),
     /// Print the JSON Schema of a catalog.
     Schema(schema::SchemaArgs),
+    /// Live through it all on this desk: a simulated Azure, and the handler that ships.
+    Up(Box<up::UpArgs>),
+    /// Be the handler of the function app; a Functions host starts it.
+    Handler(handler::HandlerArgs),
 }
 
 /// The process: reads the arguments, runs the command, says how it ended.
@@ -70,5 +81,7 @@ pub fn run(command: Command, terminal: &mut Terminal) -> io::Result<Exit> {
     match command {
         Command::Check(args) => check::run(&args, terminal),
         Command::Schema(args) => schema::run(&args, terminal),
+        Command::Up(args) => up::run(&args, terminal),
+        Command::Handler(args) => Ok(handler::run(&args)),
     }
 }

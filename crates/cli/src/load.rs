@@ -12,7 +12,7 @@ use crate::document::{self, Value};
 use crate::problem::{self, Problem, Severity};
 use crate::reading::{self, Reading};
 use crate::shape::Shape;
-use crate::{schema, sources};
+use crate::{schema, sources, yaml};
 
 /// A catalog that may be put in force.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub enum LoadError {
 /// `Unreadable` when there is nothing to read; `Refused` with all problems of what was read.
 pub fn estate(path: &Path) -> Result<Estate, LoadError> {
     let source = sources::file(path)?;
-    let (mut documents, mut problems) = document::parse(&source);
+    let (mut documents, mut problems) = yaml::parse(&source);
     if let Some(second) = documents.get(1) {
         let message = "an estate is one document";
         problems.push(Problem::new(second.place.clone(), message));
@@ -87,7 +87,7 @@ pub fn catalog(path: &Path) -> Result<Loaded, LoadError> {
     let mut documents = Vec::new();
     let mut unreadable = false;
     for source in &texts {
-        let (nodes, found) = document::parse(source);
+        let (nodes, found) = yaml::parse(source);
         unreadable |= !found.is_empty();
         problems.extend(found);
         documents.extend(nodes.into_iter().filter(|it| !matches!(it.value, Value::Null)));
@@ -108,9 +108,12 @@ pub fn catalog(path: &Path) -> Result<Loaded, LoadError> {
 
     let mut reading = Reading::of(&root, &faults);
     problems.append(&mut reading.problems);
-    problems.extend(reading.problems_between(&root, &faults, unreadable));
-    let mut attached = Attached::to(&root);
-    problems.append(&mut attached.problems);
+    let attached = Attached::to(&root);
+    let mut between = reading.problems_between(&root, &faults, unreadable);
+    // Of a path that leads astray both complain; the one that looked knows more.
+    between.retain(|it| attached.problems.iter().all(|other| other.place != it.place));
+    problems.extend(between);
+    problems.extend(attached.problems.iter().cloned());
     for (index, image) in reading.images_mut() {
         attached.fill(index, image);
     }

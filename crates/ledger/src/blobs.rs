@@ -2,8 +2,8 @@
 //! inbox, where Azure leaves what it was asked for.
 
 use bytes::Bytes;
+use object_store::PutMode;
 use object_store::path::Path;
-use object_store::{ObjectStoreExt, PutMode};
 
 use crate::entry::sha256;
 use crate::{Ledger, LedgerError};
@@ -41,7 +41,7 @@ impl Ledger {
         if digest.len() != 64 || !digest.bytes().all(hex) {
             let key = digest.chars().take(80).collect();
             let because = "a blob is named by the 64 hex digits of its SHA-256".to_owned();
-            return Err(LedgerError::NotAKey { key, because });
+            return Err(LedgerError::Unusable { key, because });
         }
 
         let key = Path::from_iter(["blobs", digest]);
@@ -60,7 +60,7 @@ impl Ledger {
     /// the store is ill.
     pub async fn inbox(&self, key: &str) -> Result<Option<Bytes>, LedgerError> {
         let not_a_key =
-            |because: String| LedgerError::NotAKey { key: format!("inbox/{key}"), because };
+            |because: String| LedgerError::Unusable { key: format!("inbox/{key}"), because };
         let place = Path::parse(key).map_err(|error| not_a_key(error.to_string()))?;
         if place.is_root() {
             return Err(not_a_key("it is empty".to_owned()));

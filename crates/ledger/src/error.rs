@@ -21,9 +21,9 @@ pub enum LedgerError {
     /// Larger than is read or written at once.
     #[error("`{key}` has {size} bytes, and at most {limit} are allowed")]
     TooLong { key: String, size: u64, limit: u64 },
-    /// A text that cannot be a place in the store.
-    #[error("`{key}` is not a place in the store: {because}")]
-    NotAKey { key: String, because: String },
+    /// A place or a content that no store could take.
+    #[error("`{key}` cannot be used: {because}")]
+    Unusable { key: String, because: String },
 }
 
 impl LedgerError {
@@ -34,7 +34,7 @@ impl LedgerError {
             LedgerError::Broken { .. }
             | LedgerError::Missing { .. }
             | LedgerError::TooLong { .. }
-            | LedgerError::NotAKey { .. } => false,
+            | LedgerError::Unusable { .. } => false,
         }
     }
 

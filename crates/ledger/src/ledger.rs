@@ -38,7 +38,7 @@ impl Ledger {
     /// [`LedgerError::Broken`] when an entry is missing, was changed, or cannot be read;
     /// [`LedgerError::Store`] when the store is ill.
     pub async fn read(&self, name: &StreamName) -> Result<Stream, LedgerError> {
-        let stream = match self.from_snapshot(name).await? {
+        let stream = match self.by_snapshot(name).await? {
             Some(stream) => return Ok(stream),
             None => Stream::empty(name.clone()),
         };
@@ -50,7 +50,7 @@ impl Ledger {
 
     /// The stream by its snapshot and the entries after it; nothing when the snapshot is absent,
     /// cannot be read, or does not fit.
-    async fn from_snapshot(&self, name: &StreamName) -> Result<Option<Stream>, LedgerError> {
+    async fn by_snapshot(&self, name: &StreamName) -> Result<Option<Stream>, LedgerError> {
         let key = key::snapshot(&self.catalog, name);
         let bytes = match self.get(&key, SNAPSHOT_LIMIT).await {
             Ok(Some(bytes)) => bytes,
@@ -184,7 +184,7 @@ impl Ledger {
 }
 
 fn to_bytes(key: &Path, entry: &Entry) -> Result<Bytes, LedgerError> {
-    let bytes = serde_json::to_vec(entry).map_err(|error| LedgerError::NotAKey {
+    let bytes = serde_json::to_vec(entry).map_err(|error| LedgerError::Unusable {
         key: key.to_string(),
         because: format!("its entry: {error}"),
     })?;

@@ -41,7 +41,7 @@ impl Ledger {
         let refused = Refused { id: message_id, reason, size: body.len(), body: text, base64 };
         let file = format!("{}.json", file_name(message_id));
         let key = Path::from_iter(["refused", file.as_str()]);
-        let bytes = serde_json::to_vec(&refused).map_err(|error| LedgerError::NotAKey {
+        let bytes = serde_json::to_vec(&refused).map_err(|error| LedgerError::Unusable {
             key: key.to_string(),
             because: error.to_string(),
         })?;

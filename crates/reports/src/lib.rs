@@ -102,3 +102,59 @@ impl<'de> Visitor<'de> for Names {
         Ok(names)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        read(text.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn formats_that_we_meet_and_do_not_read_are_named() {
+        let table = [
+            (r#"{"bomFormat":"CycloneDX","components":[]}"#, "CycloneDX"),
+            (r#"{"spdxVersion":"SPDX-2.3"}"#, "SPDX"),
+            (r#"{"version":"2.1.0","runs":[]}"#, "SARIF"),
+            (r#"{"matches":[],"descriptor":{"name":"grype"}}"#, "Grype JSON"),
+            (r#"{"hello":1}"#, "something else"),
+            (r#"{"SchemaVersion":2}"#, "something else"),
+        ];
+        for (text, format) in table {
+            let expected = format!("the report is {format}, which is not read; write Trivy JSON");
+            assert!(error(text).starts_with(&expected), "{text}: {}", error(text));
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_report_at_all_is_told() {
+        assert_eq!(read(b""), Err(ReportError::Empty));
+        assert_eq!(read(b" \r\n"), Err(ReportError::Empty));
+        assert_eq!(read(b"\xff\xfe{\0}\0"), Err(ReportError::Utf16));
+        assert!(matches!(read(b"FATAL\tscan error"), Err(ReportError::NotJson(_))));
+        assert!(matches!(read(b"[]"), Err(ReportError::NotJson(_))));
+        assert!(matches!(read(br#"{"SchemaVersion":2,"Arti"#), Err(ReportError::NotJson(_))));
+        assert!(matches!(read(&b"[".repeat(100_000)), Err(ReportError::NotJson(_))));
+    }
+
+    #[test]
+    fn a_report_over_the_limit_is_not_parsed() {
+        let bytes = LONGEST_REPORT + 1;
+        assert_eq!(read(&vec![b' '; bytes]), Err(ReportError::TooLong { bytes }));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over() {
+        let text = "\u{feff}{\"SchemaVersion\":2,\"ArtifactName\":\"/\"}";
+
+        assert_eq!(read(text.as_bytes()).unwrap().artifact, "/");
+    }
+
+    #[test]
+    fn an_error_shows_no_control_character() {
+        let text = error("{\"SchemaVersion\":\"\\u001b[31m\",\"ArtifactName\":\"x\"}");
+
+        assert!(!text.chars().any(char::is_control), "{text:?}");
+    }
+}

@@ -288,8 +288,9 @@ mod tests {
     #[test]
     fn findings_at_the_limit_pass_and_one_more_is_rejected() {
         let gate = Gate { most: [(Severity::Medium, 2)].into(), ..Gate::default() };
-        let medium =
-            |count: usize| (0..count).map(|it| finding(&it.to_string(), Severity::Medium)).collect();
+        let medium = |count: usize| {
+            (0..count).map(|it| finding(&it.to_string(), Severity::Medium)).collect()
+        };
 
         assert!(matches!(judge(&gate, &scanned(medium(2)), today()), Verdict::Passed { .. }));
         assert!(matches!(judge(&gate, &scanned(medium(3)), today()), Verdict::Rejected { .. }));
@@ -333,10 +334,7 @@ mod tests {
         let mut evidence = scanned(vec![]);
         evidence.report.as_mut().unwrap().complete = false;
 
-        assert_eq!(
-            rejected(&Gate::default(), &evidence),
-            ["the scan report `d1` is incomplete"]
-        );
+        assert_eq!(rejected(&Gate::default(), &evidence), ["the scan report `d1` is incomplete"]);
     }
 
     #[test]
@@ -362,7 +360,9 @@ mod tests {
         let Verdict::Passed { reasons } = judge(&gate, &evidence, today()) else {
             panic!("rejected on the last day");
         };
-        assert!(reasons.iter().any(|it| it.ends_with("is accepted until 2026-09-09: not reachable")));
+        assert!(
+            reasons.iter().any(|it| it.ends_with("is accepted until 2026-09-09: not reachable"))
+        );
 
         let tomorrow = today().succ_opt().unwrap();
         let verdict = judge(&gate, &evidence, tomorrow);
@@ -403,7 +403,7 @@ mod tests {
                 ..Gate::default()
             };
             let found = |it: usize, severity: usize| Finding {
-                fixed: (!unfixed || it % 2 == 0).then(|| "9.9".to_owned()),
+                fixed: (!unfixed || it.is_multiple_of(2)).then(|| "9.9".to_owned()),
                 ..finding(&format!("CVE-{it}"), SEVERITIES[severity])
             };
             let mut findings: Vec<Finding> =

@@ -420,3 +420,6 @@ impl Definition {
 fn lower(id: &str) -> String {
     id.trim().trim_end_matches('/').to_lowercase()
 }
+
+#[cfg(test)]
+mod tests;

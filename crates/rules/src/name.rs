@@ -179,7 +179,9 @@ mod tests {
             ["", "-a", "a-", "a--b", "A", "a_b", "a.b", "a/b", "..", "é", "a b", &"a".repeat(49)];
         for text in bad {
             let error = text.parse::<ImageName>().unwrap_err();
-            assert!(error.to_string().starts_with(&format!("`{text}` is not the name of an image")));
+            assert!(
+                error.to_string().starts_with(&format!("`{text}` is not the name of an image"))
+            );
             assert!(text.parse::<CatalogName>().is_err());
         }
     }

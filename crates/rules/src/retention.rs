@@ -5,7 +5,7 @@
 //! its last good versions, or that something in use goes. Both are judged again at execution, by
 //! the same function. Reasons name dates, never ages: the same facts give the same text tomorrow.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Days, Utc};
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,9 @@ use crate::standing::Standing;
 use crate::{ImageName, Region, VersionNumber};
 
 pub mod cap;
+mod good;
+
+use good::Good;
 
 /// The most uses that one verdict names.
 const MOST_NAMED: usize = 5;
@@ -160,25 +163,27 @@ pub fn still_holds(
 }
 
 fn judge_one(policy: &Retention, facts: &Facts, good: &Good, version: &VersionFacts) -> Verdict {
-    let due = due(policy, facts, version);
-    let mut against = blocks_every_stage(policy, facts, good, version);
-    if let Due::Now { stage: Retirement::Trim | Retirement::Delete, .. } = due {
-        against.extend(blocks_removal(facts, good, version, &due));
-    }
-
-    match (due, against.is_empty()) {
-        (Due::NotYet { because }, true) => Verdict::Keep { reasons: vec![because] },
-        (Due::NotYet { .. }, false) => Verdict::Keep { reasons: against },
-        (Due::Now { stage, because }, false) => {
-            against.push(format!("else it would be time to {} it: {because}", verb(stage)));
-            Verdict::Keep { reasons: against }
-        }
-        (Due::Now { stage, because }, true) => {
+    let blocks_all_stages = blocks_every_stage(policy, facts, good, version);
+    let mut kept = None;
+    for due in due(policy, facts, version) {
+        let (stage, because) = match due {
+            Due::Now { stage, because } => (stage, because),
+            Due::NotYet { because } if blocks_all_stages.is_empty() => {
+                return Verdict::Keep { reasons: vec![because] };
+            }
+            Due::NotYet { .. } => return Verdict::Keep { reasons: blocks_all_stages },
+        };
+        let mut against = blocks_all_stages.clone();
+        against.extend(blocks_stage(stage, facts, good, version));
+        if against.is_empty() {
             let mut reasons = vec![because];
             reasons.extend(does_not_block(stage, good, version));
-            Verdict::of(stage, reasons)
+            return Verdict::of(stage, reasons);
         }
+        against.push(format!("else it would be time to {} it: {because}", verb(stage)));
+        kept.get_or_insert(against);
     }
+    Verdict::Keep { reasons: kept.unwrap_or(blocks_all_stages) }
 }
 
 enum Due {
@@ -186,9 +191,9 @@ enum Due {
     NotYet { because: String },
 }
 
-/// Which stage time alone has made due.
-fn due(policy: &Retention, facts: &Facts, version: &VersionFacts) -> Due {
-    match version.standing {
+/// Which stages time alone has made due, the furthest first; else what is waited for.
+fn due(policy: &Retention, facts: &Facts, version: &VersionFacts) -> Vec<Due> {
+    let due = match version.standing {
         Standing::Candidate | Standing::Passed | Standing::Rejected | Standing::Failed => {
             quarantine(policy, facts, version)
         }
@@ -196,7 +201,8 @@ fn due(policy: &Retention, facts: &Facts, version: &VersionFacts) -> Due {
             let stage = Retirement::Deprecate;
             let days = policy.deprecate_after_days;
             let Some(superseded_at) = version.superseded_at else {
-                return Due::NotYet { because: "no newer version is released".to_owned() };
+                let because = "no newer version is released".to_owned();
+                return vec![Due::NotYet { because }];
             };
             after(facts, stage, ("a newer version was released", superseded_at), days)
         }
@@ -204,10 +210,11 @@ fn due(policy: &Retention, facts: &Facts, version: &VersionFacts) -> Due {
             Due::Now { stage: Retirement::Deprecate, because: "it was revoked".to_owned() }
         }
         Standing::Deprecated | Standing::Trimmed | Standing::Revoked => {
-            retire(policy, facts, version)
+            return retire(policy, facts, version);
         }
         Standing::Deleted => Due::NotYet { because: "it is deleted".to_owned() },
-    }
+    };
+    vec![due]
 }
 
 /// A version that no region was ever offered may be deleted at once when its quarantine has ended.
@@ -226,18 +233,23 @@ fn quarantine(policy: &Retention, facts: &Facts, version: &VersionFacts) -> Due 
     after(facts, Retirement::Delete, (&since, published_at), policy.quarantine_days)
 }
 
-fn retire(policy: &Retention, facts: &Facts, version: &VersionFacts) -> Due {
+/// When a version may not be deleted yet, it may still be time to trim it.
+fn retire(policy: &Retention, facts: &Facts, version: &VersionFacts) -> Vec<Due> {
     let Some(deprecated_at) = version.deprecated_at else {
         let because = "when it was deprecated is unknown".to_owned();
-        return Due::NotYet { because };
+        return vec![Due::NotYet { because }];
     };
     let since = ("it was deprecated", deprecated_at);
     let deletion = after(facts, Retirement::Delete, since, policy.delete_after_days);
-    let beyond_home = version.regions.keys().any(|region| *region != facts.home);
-    if matches!(deletion, Due::Now { .. }) || !beyond_home {
-        return deletion;
+    if version.regions.keys().all(|region| *region == facts.home) {
+        return vec![deletion];
     }
-    after(facts, Retirement::Trim, since, policy.trim_after_days)
+    let trim = after(facts, Retirement::Trim, since, policy.trim_after_days);
+    match (&deletion, &trim) {
+        (Due::NotYet { .. }, _) => vec![trim],
+        (Due::Now { .. }, Due::NotYet { .. }) => vec![deletion],
+        (Due::Now { .. }, Due::Now { .. }) => vec![deletion, trim],
+    }
 }
 
 fn after(facts: &Facts, stage: Retirement, (event, at): (&str, DateTime<Utc>), days: u32) -> Due {
@@ -290,9 +302,19 @@ fn blocks_every_stage(
     reasons
 }
 
-/// What speaks against taking a version away from where it is, beyond
-/// [`blocks_every_stage`]; deprecating only stops offering it.
-fn blocks_removal(facts: &Facts, good: &Good, version: &VersionFacts, due: &Due) -> Vec<String> {
+/// What speaks against `stage` in particular. Nothing does against deprecating, which only stops
+/// offering the version: who uses it goes on doing so.
+fn blocks_stage(
+    stage: Retirement,
+    facts: &Facts,
+    good: &Good,
+    version: &VersionFacts,
+) -> Vec<String> {
+    let home_stays = match stage {
+        Retirement::Deprecate => return Vec::new(),
+        Retirement::Trim => true,
+        Retirement::Delete => false,
+    };
     let mut reasons: Vec<String> = Vec::new();
     let uses: Vec<&Use> = facts.in_use.of(version.number).collect();
     let named = uses.iter().take(MOST_NAMED);
@@ -310,7 +332,6 @@ fn blocks_removal(facts: &Facts, good: &Good, version: &VersionFacts, due: &Due)
     let once_good = matches!(version.standing, Standing::Deprecated | Standing::Trimmed)
         && version.provisioned == Provisioned::Succeeded;
     if once_good {
-        let home_stays = matches!(due, Due::Now { stage: Retirement::Trim, .. });
         reasons.extend(good.is_short_without(version, home_stays.then_some(&facts.home)));
     }
     reasons
@@ -339,87 +360,6 @@ fn does_not_block(stage: Retirement, good: &Good, version: &VersionFacts) -> Vec
     reasons
 }
 
-/// The good versions of the image: as a whole, and in each wanted region.
-struct Good {
-    keep: usize,
-    /// Newest first. `None` stands for the image as a whole: it still has good versions when the
-    /// catalog has just moved it to regions that have none yet.
-    of: BTreeMap<Option<Region>, Vec<VersionNumber>>,
-}
-
-impl Good {
-    fn of(policy: &Retention, facts: &Facts) -> Good {
-        let scopes = facts.wanted_regions.iter().cloned().map(Some).chain([None]);
-        let of = scopes.map(|scope| {
-            let mut numbers: Vec<VersionNumber> = facts
-                .versions
-                .iter()
-                .filter(|version| is_good(policy, version, scope.as_ref()))
-                .map(|version| version.number)
-                .collect();
-            numbers.sort_by(|left, right| right.cmp(left));
-            (scope, numbers)
-        });
-        Good { keep: policy.keep.max(1) as usize, of: of.collect() }
-    }
-
-    /// The good versions that are kept, over all scopes.
-    fn staying(&self) -> BTreeSet<VersionNumber> {
-        self.of.values().flat_map(|numbers| numbers.iter().take(self.keep)).copied().collect()
-    }
-
-    fn protects(&self, number: VersionNumber) -> Option<String> {
-        let protecting =
-            |numbers: &&Vec<VersionNumber>| numbers.iter().take(self.keep).any(|it| *it == number);
-        let regions: Vec<&str> = self
-            .of
-            .iter()
-            .filter(|(_, numbers)| protecting(numbers))
-            .filter_map(|(scope, _)| scope.as_ref().map(Region::as_str))
-            .collect();
-        let keep = self.keep;
-        if !regions.is_empty() {
-            let regions = regions.join(", ");
-            return Some(format!("it is among the {keep} newest good versions in {regions}"));
-        }
-        let of_image = self.of.get(&None).filter(protecting);
-        of_image.map(|_| format!("it is among the {keep} newest good versions of the image"))
-    }
-
-    /// Where `version` is, and good ones are fewer than wanted; apart from `home`, if given.
-    fn is_short_without(&self, version: &VersionFacts, home: Option<&Region>) -> Vec<String> {
-        let is_there = |region: &Region| {
-            version.regions.get(region).is_some_and(|it| it.completed) && Some(region) != home
-        };
-        let short = self.of.iter().filter(|(scope, numbers)| {
-            let counts = match scope {
-                Some(region) => is_there(region),
-                None => home.is_none(),
-            };
-            counts && numbers.len() < self.keep
-        });
-        let sentence = |(scope, numbers): (&Option<Region>, &Vec<VersionNumber>)| {
-            let place = scope.as_ref().map_or("the image", Region::as_str);
-            format!("{place} has {} good versions of the {} to keep", numbers.len(), self.keep)
-        };
-        short.map(sentence).collect()
-    }
-}
-
-/// Whether `version` is good in a region; without one, in any. A version whose run is still under
-/// way is good only where it is offered already: its later rings may never come.
-fn is_good(policy: &Retention, version: &VersionFacts, region: Option<&Region>) -> bool {
-    let serves = |it: &RegionFacts| it.completed && !(version.in_a_run && it.excluded);
-    let sound = version.provisioned == Provisioned::Succeeded
-        && version.standing == Standing::Released
-        && (version.ours || policy.adopt);
-    sound
-        && match region {
-            Some(region) => version.regions.get(region).is_some_and(serves),
-            None => version.regions.values().any(serves),
-        }
-}
-
 const fn verb(stage: Retirement) -> &'static str {
     match stage {
         Retirement::Deprecate => "deprecate",
@@ -431,3 +371,6 @@ const fn verb(stage: Retirement) -> &'static str {
 fn day(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d").to_string()
 }
+
+#[cfg(test)]
+mod tests;

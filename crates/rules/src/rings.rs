@@ -242,7 +242,10 @@ mod tests {
         let plan = plan(&image);
 
         assert_eq!(plan.len(), 2);
-        assert_eq!((plan[0].name.as_str(), &plan[0].regions), ("canary", &vec![region("westeurope")]));
+        assert_eq!(
+            (plan[0].name.as_str(), &plan[0].regions),
+            ("canary", &vec![region("westeurope")])
+        );
         assert_eq!(
             plan[1],
             PlannedRing {
@@ -260,7 +263,9 @@ mod tests {
         let plan = two_rings();
         let facts = Facts::ring(0).completed(&["westeurope"]);
 
-        let Verdict::Go { reasons } = facts.judge(&plan) else { panic!("{:?}", facts.judge(&plan)) };
+        let Verdict::Go { reasons } = facts.judge(&plan) else {
+            panic!("{:?}", facts.judge(&plan))
+        };
 
         assert_eq!(
             reasons,
@@ -308,7 +313,10 @@ mod tests {
 
         assert_eq!(
             facts.judge(&two_rings()),
-            Verdict::NotYet { until: None, because: "ring `canary` is not released yet".to_owned() }
+            Verdict::NotYet {
+                until: None,
+                because: "ring `canary` is not released yet".to_owned()
+            }
         );
     }
 

@@ -311,10 +311,14 @@ mod tests {
     #[test]
     fn what_is_no_cron_expression_says_which_fields_there_are() {
         let five = parse(&cron("30 2 * * Sun", "UTC")).unwrap_err();
-        assert_eq!(five.to_string(), "`30 2 * * Sun` has 5 fields, and a cron expression has 6 or 7");
+        assert_eq!(
+            five.to_string(),
+            "`30 2 * * Sun` has 5 fields, and a cron expression has 6 or 7"
+        );
         assert_eq!(five.hint(), "seconds come first: `0 30 2 * * Sun`");
 
-        for expression in ["@weekly", "", "0 61 2 * * Sun", "0 0 2 * * Someday", "0 0 2 * * Fri-Mon"]
+        for expression in
+            ["@weekly", "", "0 61 2 * * Sun", "0 0 2 * * Someday", "0 0 2 * * Fri-Mon"]
         {
             let error = parse(&cron(expression, "UTC")).unwrap_err();
             assert_eq!(error.member(), "expression", "{expression}");

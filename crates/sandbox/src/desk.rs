@@ -352,3 +352,145 @@ impl RequestHold {
 fn nanos(at: DateTime<Utc>) -> i64 {
     at.timestamp_nanos_opt().unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start() -> DateTime<Utc> {
+        DateTime::parse_from_rfc3339("2026-09-07T06:00:00Z").unwrap().to_utc()
+    }
+
+    fn after(seconds: i64) -> DateTime<Utc> {
+        start() + TimeDelta::seconds(seconds)
+    }
+
+    fn clock(speed: Speed) -> Arc<DeskClock> {
+        let database = Arc::new(Database::open(None).unwrap());
+        DeskClock::open(database, start(), speed).unwrap()
+    }
+
+    async fn machine_seconds(seconds: u64) {
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_runs_at_its_speed_and_stands_still_while_held() {
+        let clock = clock(Speed::Limit(60.0));
+        machine_seconds(2).await;
+        assert_eq!(clock.now(), after(120));
+
+        let (one, two) = (clock.hold(), clock.hold());
+        machine_seconds(100).await;
+        drop(one);
+        machine_seconds(100).await;
+        assert_eq!(clock.now(), after(120));
+        drop(two);
+        machine_seconds(1).await;
+
+        assert_eq!(clock.now(), after(180));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sleeper_wakes_at_its_time_however_long_time_was_held() {
+        let clock = clock(Speed::Limit(60.0));
+        let hold = clock.hold();
+        let began = Instant::now();
+
+        tokio::join!(clock.sleep_until(after(60)), async {
+            tokio::time::sleep_until(began + Duration::from_secs(10)).await;
+            drop(hold);
+        });
+
+        assert!(clock.now() >= after(60));
+        let took = began.elapsed().as_secs_f64();
+        assert!((11.0..11.1).contains(&took), "{took}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_jumps_to_the_next_sleeper_at_once_and_not_while_held() {
+        let clock = clock(Speed::Jump);
+        let began = Instant::now();
+        clock.sleep_until(after(86_400)).await;
+        assert_eq!(clock.now(), after(86_400));
+
+        let hold = clock.hold();
+        let woken = tokio::time::timeout(Duration::from_secs(5), clock.sleep_until(after(90_000)));
+        assert!(woken.await.is_err());
+        assert_eq!(clock.now(), after(86_400));
+        drop(hold);
+
+        clock.sleep_until(after(90_000)).await;
+        assert_eq!(clock.now(), after(90_000));
+        assert_eq!(began.elapsed(), Duration::from_secs(5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_jumped_over() {
+        let clock = clock(Speed::Jump);
+        let holds = Holds::of(&clock);
+        let first = clock.hold();
+        let seen = Mutex::new(Vec::new());
+        let see = || seen.lock().unwrap().push((clock.now() - start()).num_seconds());
+
+        let worker = async {
+            let mut hold = first;
+            for at in [10, 30] {
+                hold = holds.sleep_until(&*clock, after(at), hold).await;
+                see();
+                tokio::task::yield_now().await;
+            }
+        };
+        let other = async {
+            let hold = holds.sleep_until(&*clock, after(20), clock.hold()).await;
+            see();
+            drop(hold);
+        };
+        tokio::join!(worker, other);
+
+        assert_eq!(*seen.lock().unwrap(), [10, 20, 30]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sleeper_that_goes_away_holds_nothing() {
+        let clock = clock(Speed::Jump);
+        let hold = clock.hold();
+        let gone = tokio::time::timeout(Duration::from_secs(1), clock.sleep_until(after(10)));
+        assert!(gone.await.is_err());
+        drop(hold);
+
+        clock.sleep_until(after(50)).await;
+
+        assert_eq!(clock.now(), after(50));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_restart_goes_on_where_work_was_last_taken_up() {
+        let database = Arc::new(Database::open(None).unwrap());
+        let open = |speed| DeskClock::open(Arc::clone(&database), start(), speed).unwrap();
+        let first = open(Speed::Limit(10.0));
+        machine_seconds(6).await;
+        drop(first.hold());
+        drop(first);
+        assert_eq!(open(Speed::Jump).now(), after(60));
+
+        let second = open(Speed::Jump);
+        let holds = Holds::of(&second);
+        drop(holds.sleep_until(&*second, after(500), Hold::default()).await);
+        drop(second);
+
+        assert_eq!(open(Speed::Jump).now(), after(500));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_waits_lets_time_pass() {
+        let clock = clock(Speed::Jump);
+        let request = RequestHold::take(&Holds::of(&clock));
+
+        request.while_waiting(clock.sleep_until(after(5))).await;
+        assert_eq!(clock.now(), after(5));
+
+        let held = tokio::time::timeout(Duration::from_secs(1), clock.sleep_until(after(9)));
+        assert!(held.await.is_err(), "the hold was taken again");
+    }
+}

@@ -9,3 +9,11 @@ pub mod guid;
 pub mod desk;
 pub mod blob;
 pub mod bus;
+pub mod identity;
+pub mod estate;
+pub mod azure;
+pub mod host;
+pub mod serve;
+mod composition;
+
+pub use composition::{Place, Routers, Sandbox, SandboxError, SandboxOptions, Time, open_database};

@@ -106,7 +106,7 @@ fn mended(request: &Request, bus: &Endpoint) -> Result<crate::Request, String> {
 
     // The crate keeps headers in a hash map; sorted, every process sends the same bytes.
     let mut headers: Vec<_> = request.headers().iter().collect();
-    headers.sort_by(|(one, _), (other, _)| one.cmp(other));
+    headers.sort_by_key(|(name, _)| *name);
     for (name, value) in headers {
         let name: HeaderName = name
             .as_str()

@@ -49,6 +49,13 @@ impl Outbound {
         self.clock.now()
     }
 
+    /// The same, which also sends our tokens to `authority`: a host that Azure itself has named in
+    /// an answer about a resource of ours.
+    pub fn trusting(&self, authority: String) -> Outbound {
+        let trusted = self.trusted.iter().cloned().chain([authority]).collect();
+        Outbound { trusted: Arc::new(trusted), ..self.clone() }
+    }
+
     /// Sends `request`, with a bearer token when it carries an [`Audience`], never after its
     /// [`SendBefore`].
     ///

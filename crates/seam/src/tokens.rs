@@ -177,7 +177,7 @@ impl HttpClient for OverTheWire {
 
         // azure_core keeps headers in a hash map; sorted, every process sends the same bytes.
         let mut headers: Vec<_> = request.headers().iter().collect();
-        headers.sort_by(|(one, _), (other, _)| one.cmp(other));
+        headers.sort_by_key(|(name, _)| *name);
         let mut ours =
             http::Request::builder().method(request.method().as_ref()).uri(request.url().as_str());
         for (name, value) in headers {

@@ -207,22 +207,33 @@ async fn microsofts_specifications_know_every_member_that_we_send() {
 /// Fails on a member that the definition `name` of `spec`, or the subtype that `value` names, does
 /// not have, on one that is read-only, and on a missing one.
 fn known(spec: &Value, name: &str, value: &Value) {
-    let schema = &spec["definitions"][name];
-    assert!(schema.is_object(), "the specification has no {name}");
+    let below = format!("/{name}");
     let subtype = spec["definitions"].as_object().unwrap().values().find(|it| {
         it["x-ms-discriminator-value"].is_string()
             && it["x-ms-discriminator-value"] == value["type"]
-            && it["allOf"][0]["$ref"].as_str().is_some_and(|it| it.ends_with(&format!("/{name}")))
+            && it["allOf"][0]["$ref"].as_str().is_some_and(|it| it.ends_with(&below))
     });
-    checked(spec, subtype.unwrap_or(schema), schema, value, name);
+    let schema = &spec["definitions"][name];
+    assert!(schema.is_object(), "the specification has no {name}");
+    checked(spec, subtype.unwrap_or(schema), value, name);
 }
 
-fn checked(spec: &Value, schema: &Value, base: &Value, value: &Value, place: &str) {
+/// A definition and those that it extends; the common types are in another file.
+fn with_bases<'a>(spec: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
+    let mut all = vec![schema];
+    for base in schema["allOf"].as_array().into_iter().flatten() {
+        let name = base["$ref"].as_str().unwrap().rsplit('/').next().unwrap();
+        all.extend(with_bases(spec, &spec["definitions"][name]));
+    }
+    all
+}
+
+fn checked(spec: &Value, schema: &Value, value: &Value, place: &str) {
+    let schemas = with_bases(spec, schema);
     for (member, value) in value.as_object().unwrap() {
         let place = format!("{place}.{member}");
-        let tracked = ["location", "tags"].contains(&member.as_str());
-        let found = [schema, base].into_iter().find_map(|it| it["properties"].get(member));
-        let Some(found) = found else {
+        let Some(found) = schemas.iter().find_map(|it| it["properties"].get(member)) else {
+            let tracked = ["location", "tags"].contains(&member.as_str());
             assert!(tracked, "{place} is not in the specification");
             continue;
         };
@@ -232,8 +243,7 @@ fn checked(spec: &Value, schema: &Value, base: &Value, value: &Value, place: &st
         }
         matched(spec, found, value, &place);
     }
-    for required in [schema, base].into_iter().filter_map(|it| it["required"].as_array()).flatten()
-    {
+    for required in schemas.iter().filter_map(|it| it["required"].as_array()).flatten() {
         assert!(value.get(required.as_str().unwrap()).is_some(), "{place} lacks {required}");
     }
 }
@@ -241,15 +251,14 @@ fn checked(spec: &Value, schema: &Value, base: &Value, value: &Value, place: &st
 fn matched(spec: &Value, schema: &Value, value: &Value, place: &str) {
     if let Some(reference) = schema["$ref"].as_str() {
         let name = reference.rsplit('/').next().unwrap();
-        match value {
-            Value::Object(_) if name != "UserAssignedIdentities" => known(spec, name, value),
-            _ => {}
+        if value.is_object() && name != "UserAssignedIdentities" {
+            known(spec, name, value);
         }
         return;
     }
     match value {
         Value::Object(_) if schema["properties"].is_object() => {
-            checked(spec, schema, schema, value, place);
+            checked(spec, schema, value, place);
         }
         Value::Array(items) => {
             items.iter().for_each(|it| matched(spec, &schema["items"], it, place));

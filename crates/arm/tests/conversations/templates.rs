@@ -256,6 +256,18 @@ async fn a_run_output_names_its_version() {
 }
 
 #[tokio::test]
+async fn a_run_output_that_is_no_version_is_read_all_the_same() {
+    let body = json!({"properties": {"artifactId": "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Compute/images/img_1"},
+        "name": "img_1"});
+    let script = Script::answering(200, body);
+
+    let output = script.arm().run_output(&template(), "img_1").await.unwrap();
+
+    assert_eq!(output.version, None);
+    assert!(output.artifact.unwrap().ends_with("/images/img_1"));
+}
+
+#[tokio::test]
 async fn the_templates_of_a_group_are_listed() {
     let body = json!({"value": [recorded("Succeeded", "1.2", Value::Null)]});
     let script = Script::answering(200, body);

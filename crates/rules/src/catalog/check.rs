@@ -119,3 +119,6 @@ impl Place {
         Place(path)
     }
 }
+
+#[cfg(test)]
+mod tests;

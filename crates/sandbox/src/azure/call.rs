@@ -21,7 +21,6 @@ pub(super) struct Call {
     pub(super) body: Vec<u8>,
     /// `http://127.0.0.1:4711`: the address under which the client knows us.
     pub(super) origin: String,
-    pub(super) client_request_id: Option<String>,
 }
 
 impl Call {
@@ -45,7 +44,6 @@ impl Call {
             query,
             body,
             origin: format!("{scheme}://{}", host.unwrap_or("localhost")),
-            client_request_id: text("x-ms-client-request-id").map(str::to_owned),
         }
     }
 

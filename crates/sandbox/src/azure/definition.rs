@@ -77,12 +77,7 @@ pub(super) fn not_found(call: &Call) -> Refusal {
     Refusal::not_found(gallery::KIND, &name, &call.segments[3])
 }
 
-fn write(
-    world: &World<'_>,
-    call: &Call,
-    id: &str,
-    found: Option<Value>,
-) -> Result<Reply, Trouble> {
+fn write(world: &World<'_>, call: &Call, id: &str, found: Option<Value>) -> Result<Reply, Trouble> {
     let asked = call.json()?;
     if !world.records.exists(&call.id(8))? {
         return Err(gallery::not_found(call).into());
@@ -119,13 +114,14 @@ fn write(
 fn new(world: &World<'_>, call: &Call, id: &str, asked: &Value) -> Result<Value, Trouble> {
     let location = gallery::location(asked)?;
     let properties = &asked["properties"];
-    for (member, known) in [
-        ("osType", &["Linux", "Windows"][..]),
-        ("osState", &["Generalized", "Specialized"][..]),
-    ] {
+    for (member, known) in
+        [("osType", &["Linux", "Windows"][..]), ("osState", &["Generalized", "Specialized"][..])]
+    {
         let given = properties[member].as_str();
         if !given.is_some_and(|it| known.iter().any(|known| known.eq_ignore_ascii_case(it))) {
-            let message = format!("Required parameter 'galleryImage.properties.{member}' is missing or invalid.");
+            let message = format!(
+                "Required parameter 'galleryImage.properties.{member}' is missing or invalid."
+            );
             return Err(
                 Refusal::parameter(message, format!("galleryImage.properties.{member}")).into()
             );

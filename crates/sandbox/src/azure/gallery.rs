@@ -72,12 +72,7 @@ pub(super) fn not_found(call: &Call) -> Refusal {
     Refusal::not_found(KIND, &call.segments[7], &call.segments[3])
 }
 
-fn write(
-    world: &World<'_>,
-    call: &Call,
-    id: &str,
-    found: Option<Value>,
-) -> Result<Reply, Trouble> {
+fn write(world: &World<'_>, call: &Call, id: &str, found: Option<Value>) -> Result<Reply, Trouble> {
     let asked = call.json()?;
     if found.is_none() && call.method == Method::PATCH {
         return Err(not_found(call).into());
@@ -153,11 +148,7 @@ pub(super) fn nested(id: &str) -> Refusal {
 }
 
 /// Starts the deletion of a gallery or a definition: always 202 with both headers (recorded).
-pub(super) fn begin_delete(
-    world: &World<'_>,
-    call: &Call,
-    body: &Value,
-) -> Result<Reply, Trouble> {
+pub(super) fn begin_delete(world: &World<'_>, call: &Call, body: &Value) -> Result<Reply, Trouble> {
     let id = body["id"].as_str().unwrap_or_default();
     plain::set_state(world, id, "Deleting")?;
     let location = body["location"].as_str().unwrap_or_default();

@@ -13,11 +13,7 @@ use super::{World, graph, moment, plain, region, route};
 pub(super) const KIND: &str = "Microsoft.Resources/resourceGroups";
 
 /// Refuses a path below a group that is not there.
-pub(super) fn present(
-    world: &World<'_>,
-    subscription: &str,
-    group: &str,
-) -> Result<(), Trouble> {
+pub(super) fn present(world: &World<'_>, subscription: &str, group: &str) -> Result<(), Trouble> {
     if world.records.exists(&id(subscription, group))? {
         return Ok(());
     }
@@ -51,7 +47,9 @@ pub(super) fn list(world: &World<'_>, call: &Call) -> Result<Reply, Trouble> {
     let mut groups: Vec<Value> = world.records.below_of(&scope, KIND)?;
     if let Some(filter) = call.query("$filter") {
         let (name, value) = tag_filter(filter)?;
-        groups.retain(|it| tag(it, &name).is_some_and(|found| value.as_ref().is_none_or(|it| it == found)));
+        groups.retain(|it| {
+            tag(it, &name).is_some_and(|found| value.as_ref().is_none_or(|it| it == found))
+        });
     }
     if let Some(top) = call.query("$top").and_then(|it| it.parse().ok()) {
         groups.truncate(top);
@@ -108,12 +106,7 @@ pub(super) fn one(world: &World<'_>, call: &Call) -> Result<Reply, Trouble> {
     }
 }
 
-fn write(
-    world: &World<'_>,
-    call: &Call,
-    id: &str,
-    found: Option<Value>,
-) -> Result<Reply, Trouble> {
+fn write(world: &World<'_>, call: &Call, id: &str, found: Option<Value>) -> Result<Reply, Trouble> {
     let asked = call.json()?;
     if let Some(mut body) = found {
         if asked.get("tags").is_some() {
@@ -130,9 +123,8 @@ fn write(
         return Err(Refusal::gateway(StatusCode::BAD_REQUEST, "LocationRequired", message).into());
     };
     if region::known(location).is_none() {
-        let message = format!(
-            "The provided location '{location}' is not available for resource group."
-        );
+        let message =
+            format!("The provided location '{location}' is not available for resource group.");
         let code = "LocationNotAvailableForResourceGroup";
         return Err(Refusal::gateway(StatusCode::BAD_REQUEST, code, message).into());
     }

@@ -42,7 +42,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, Method, StatusCode};
 use seam::Clock;
@@ -85,9 +85,7 @@ pub struct Calls {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AzureError {
     /// The database was begun with another estate.
-    #[error(
-        "this state was begun with another estate; give that estate, or an empty state folder"
-    )]
+    #[error("this state was begun with another estate; give that estate, or an empty state folder")]
     OtherEstate,
     /// The database or the blob storage is ill.
     #[error("{0}")]
@@ -118,6 +116,7 @@ struct World<'a> {
     now: DateTime<Utc>,
     estate: &'a Estate,
     blobs: &'a Blobs,
+    bus: &'a Bus,
     options: AzureOptions,
 }
 
@@ -136,8 +135,7 @@ impl Azure {
         bus: Arc<Bus>,
         options: AzureOptions,
     ) -> Result<Arc<Azure>, AzureError> {
-        let azure =
-            Azure { database, estate: estate.clone(), clock, blobs, bus, options };
+        let azure = Azure { database, estate: estate.clone(), clock, blobs, bus, options };
         let begun = azure.within(|world| {
             world.records.create()?;
             let digest = serde_json::to_string(world.estate)?;
@@ -177,14 +175,13 @@ impl Azure {
         })
     }
 
-    /// Settles what has become due and delivers its events. Every request does so first; somebody
+    /// Settles what has become due, and has Event Grid tell of it. Every request does so first; somebody
     /// who waits for events without asking Azure anything calls this at [`Azure::next_due`].
     ///
     /// # Errors
     /// [`AzureError::Broken`] when the database or the blob storage is ill.
     pub fn settle(&self) -> Result<(), AzureError> {
-        self.within(settle::settle)?;
-        self.deliver()
+        Ok(self.within(settle::settle)?)
     }
 
     /// The instant at which something becomes due next, if anything does.
@@ -209,10 +206,7 @@ impl Azure {
     }
 
     /// Runs `work` in one transaction.
-    fn within<T>(
-        &self,
-        work: impl FnOnce(&World<'_>) -> Result<T, Trouble>,
-    ) -> Result<T, Trouble> {
+    fn within<T>(&self, work: impl FnOnce(&World<'_>) -> Result<T, Trouble>) -> Result<T, Trouble> {
         let now = self.clock.now();
         self.database.write(|transaction| {
             let world = World {
@@ -220,6 +214,7 @@ impl Azure {
                 now,
                 estate: &self.estate,
                 blobs: &self.blobs,
+                bus: &self.bus,
                 options: self.options,
             };
             work(&world)
@@ -239,7 +234,9 @@ impl Azure {
             world.records.count(counter(call))?;
             let reply = throttle::subscription_headers(call, reply);
             let id = guid::of(&["request", &sequence]);
-            Ok(reply.header("x-ms-request-id", id.clone()).header("x-ms-correlation-request-id", id))
+            Ok(reply
+                .header("x-ms-request-id", id.clone())
+                .header("x-ms-correlation-request-id", id))
         });
         answered.unwrap_or_else(|trouble| {
             tracing::error!(%trouble, "The sandbox's Azure could not answer");
@@ -251,20 +248,6 @@ impl Azure {
             .reply()
         })
     }
-
-    /// Delivers the events that were noted. An event is forgotten after it was delivered; the bus
-    /// knows one that comes twice by its message id.
-    fn deliver(&self) -> Result<(), AzureError> {
-        let events = self.within(|world| world.records.events())?;
-        for (sequence, id, at, body) in events {
-            if let Err(error) = self.bus.deliver(INGRESS, &id, &body, at) {
-                tracing::warn!(%error, event = %id, "Event Grid could not deliver an event");
-                return Ok(());
-            }
-            self.within(|world| world.records.remove_event(sequence))?;
-        }
-        Ok(())
-    }
 }
 
 async fn serve(State(azure): State<Arc<Azure>>, request: Request) -> Response {
@@ -274,7 +257,9 @@ async fn serve(State(azure): State<Arc<Azure>>, request: Request) -> Response {
         Err(_) => {
             let message = format!("The request is larger than {BODY_LIMIT} bytes.");
             let status = StatusCode::PAYLOAD_TOO_LARGE;
-            return Refusal::gateway(status, "RequestEntityTooLarge", message).reply().into_response();
+            return Refusal::gateway(status, "RequestEntityTooLarge", message)
+                .reply()
+                .into_response();
         }
     };
 
@@ -284,10 +269,7 @@ async fn serve(State(azure): State<Arc<Azure>>, request: Request) -> Response {
     if head {
         reply.body = None;
     }
-    if let Err(error) = azure.deliver() {
-        tracing::error!(%error, "Event Grid could not read its events");
-    }
-    reply.into_response().into_response()
+    reply.into_response()
 }
 
 /// What ARM asks before it looks at the path: a bearer token, an api-version.
@@ -310,7 +292,8 @@ fn admit(world: &World<'_>, call: &Call, headers: &HeaderMap) -> Result<(), Trou
         return Err(refusal.header("www-authenticate", challenge).into());
     }
     if call.api_version().is_empty() {
-        let message = "The api-version query parameter (?api-version=) is required for all requests.";
+        let message =
+            "The api-version query parameter (?api-version=) is required for all requests.";
         let code = "MissingApiVersionParameter";
         return Err(Refusal::gateway(StatusCode::BAD_REQUEST, code, message).into());
     }

@@ -1,5 +1,5 @@
 //! What the simulated Azure remembers, in SQLite: resources by lower-case id, operations, what will
-//! become due, events to deliver, counters.
+//! become due, counters.
 
 use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -39,9 +39,6 @@ impl<'t> Records<'t> {
              CREATE TABLE IF NOT EXISTS azure_due
                 (sequence INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, work TEXT NOT NULL);
              CREATE INDEX IF NOT EXISTS azure_due_at ON azure_due (at, sequence);
-             CREATE TABLE IF NOT EXISTS azure_event
-                (sequence INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, at INTEGER NOT NULL,
-                 body TEXT NOT NULL);
              CREATE TABLE IF NOT EXISTS azure_value
                 (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;",
         )?;
@@ -77,7 +74,12 @@ impl<'t> Records<'t> {
     }
 
     /// Stores a resource under its id; `kind` is its type.
-    pub(super) fn put<T: Serialize>(&self, id: &str, kind: &str, record: &T) -> Result<(), Trouble> {
+    pub(super) fn put<T: Serialize>(
+        &self,
+        id: &str,
+        kind: &str,
+        record: &T,
+    ) -> Result<(), Trouble> {
         let mut statement = self.0.prepare_cached(
             "INSERT INTO azure_resource (key, kind, record) VALUES (?1, ?2, ?3)
              ON CONFLICT (key) DO UPDATE SET kind = ?2, record = ?3",
@@ -150,7 +152,11 @@ impl<'t> Records<'t> {
     }
 
     /// Notes that `work` becomes due at `at`.
-    pub(super) fn schedule<T: Serialize>(&self, at: DateTime<Utc>, work: &T) -> Result<(), Trouble> {
+    pub(super) fn schedule<T: Serialize>(
+        &self,
+        at: DateTime<Utc>,
+        work: &T,
+    ) -> Result<(), Trouble> {
         let mut statement =
             self.0.prepare_cached("INSERT INTO azure_due (at, work) VALUES (?1, ?2)")?;
         statement.execute(params![nanos(at), serde_json::to_string(work)?])?;
@@ -182,31 +188,9 @@ impl<'t> Records<'t> {
         Ok(at.map(DateTime::from_timestamp_nanos))
     }
 
-    /// Notes an event that Event Grid has to deliver.
-    pub(super) fn put_event(&self, id: &str, at: DateTime<Utc>, body: &str) -> Result<(), Trouble> {
-        let mut statement =
-            self.0.prepare_cached("INSERT INTO azure_event (id, at, body) VALUES (?1, ?2, ?3)")?;
-        statement.execute(params![id, nanos(at), body])?;
-        Ok(())
-    }
-
-    /// The events that were not delivered yet: sequence, id, instant, body.
-    pub(super) fn events(&self) -> Result<Vec<(i64, String, DateTime<Utc>, String)>, Trouble> {
-        let mut statement = self
-            .0
-            .prepare_cached("SELECT sequence, id, at, body FROM azure_event ORDER BY at, sequence")?;
-        let rows = statement.query_map([], |row| {
-            let at = DateTime::from_timestamp_nanos(row.get(2)?);
-            Ok((row.get(0)?, row.get(1)?, at, row.get(3)?))
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    /// Forgets an event that was delivered.
-    pub(super) fn remove_event(&self, sequence: i64) -> Result<(), Trouble> {
-        let mut statement = self.0.prepare_cached("DELETE FROM azure_event WHERE sequence = ?1")?;
-        statement.execute([sequence])?;
-        Ok(())
+    /// The transaction itself, for what else must be part of it.
+    pub(super) fn transaction(&self) -> &'t Transaction<'t> {
+        self.0
     }
 
     /// A named value.

@@ -14,7 +14,9 @@ use super::{
 /// Answers a request that was admitted.
 pub(super) fn route(world: &World<'_>, call: &Call) -> Result<Reply, Trouble> {
     let path: Vec<&str> = call.lower.iter().map(String::as_str).collect();
-    let Some((namespace, kind)) = provider::kind(&path) else { return elsewhere(world, call, &path) };
+    let Some((namespace, kind)) = provider::kind(&path) else {
+        return elsewhere(world, call, &path);
+    };
     provider::check_version(namespace, &kind, call.api_version())?;
 
     let provider = match path.iter().position(|it| *it == "providers") {

@@ -37,11 +37,7 @@ fn kept_id(version_id: &str) -> String {
 }
 
 /// Keeps a deleted version, when its gallery says so.
-pub(super) fn keep(
-    world: &World<'_>,
-    version: Version,
-    at: DateTime<Utc>,
-) -> Result<(), Trouble> {
+pub(super) fn keep(world: &World<'_>, version: Version, at: DateTime<Utc>) -> Result<(), Trouble> {
     let gallery: Vec<&str> = version.id.split('/').take(9).collect();
     let Some(gallery) = world.records.get::<Value>(&gallery.join("/"))? else { return Ok(()) };
     let policy = &gallery["properties"]["softDeletePolicy"];

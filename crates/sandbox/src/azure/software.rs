@@ -43,9 +43,11 @@ impl Software {
     /// Runs the customize step `name` at the instant `at`.
     pub(super) fn run_step(&mut self, estate: &Estate, name: &str, at: DateTime<Utc>) -> StepRun {
         let mut run = StepRun::default();
-        let effects = estate.steps.iter().filter(|it| {
-            it.name == name && (it.os.is_empty() || it.os.iter().any(|os| *os == self.os))
-        });
+        let os = self.os.clone();
+        let effects = estate
+            .steps
+            .iter()
+            .filter(|it| it.name == name && (it.os.is_empty() || it.os.contains(&os)));
         for effect in effects {
             if let Some(reason) = failure(effect, at) {
                 run.lines.push(reason.clone());
@@ -226,7 +228,9 @@ steps:
         let run = old.run_step(&estate, "apply-updates", at("2026-09-12T00:00:00Z"));
         new.run_step(&estate, "apply-updates", at("2026-09-12T00:00:00Z"));
 
-        assert!(run.lines.contains(&"The following packages have been kept back: kernel".to_owned()));
+        assert!(
+            run.lines.contains(&"The following packages have been kept back: kernel".to_owned())
+        );
         assert_eq!(found(&old, "2026-09-12T00:00:00Z"), ["CVE-2", "CVE-3"]);
         assert_eq!(found(&new, "2026-09-12T00:00:00Z"), ["CVE-3"]);
     }

@@ -68,9 +68,9 @@ impl Policy {
         let key = format!("quota.{}{suffix}", self.name);
         let used = world.records.value(&key)?;
         let used = used.as_deref().and_then(|it| it.split_once(' '));
-        let used = used.filter(|it| it.0 == number.to_string()).map_or(0, |it| {
-            it.1.parse::<u64>().unwrap_or(0)
-        });
+        let used = used
+            .filter(|it| it.0 == number.to_string())
+            .map_or(0, |it| it.1.parse::<u64>().unwrap_or(0));
         if used >= allowed {
             let ends = DateTime::from_timestamp((number + 1) * length.num_seconds(), 0);
             let ends = ends.unwrap_or(world.now + length);

@@ -229,8 +229,7 @@ pub(super) fn list(world: &World<'_>, call: &Call) -> Result<Reply, Trouble> {
     }
     let quota = throttle::LIST_VERSIONS.take(world)?;
     let versions: Vec<Version> = world.records.below_of(&definition, KIND)?;
-    let bodies: Vec<Value> =
-        versions.iter().map(|it| it.body(Some(call.api_version()))).collect();
+    let bodies: Vec<Value> = versions.iter().map(|it| it.body(Some(call.api_version()))).collect();
     Ok(Reply::ok(json!({ "value": bodies })).header(QUOTA, quota))
 }
 
@@ -383,9 +382,7 @@ pub(super) fn latest(
     Ok(versions.into_iter().find(|version| {
         let Some(target) = version.region(region) else { return false };
         let excluded = match (variants.exclusion, target.exclude_from_latest) {
-            (Exclusion::Either, regional) => {
-                version.exclude_from_latest || regional == Some(true)
-            }
+            (Exclusion::Either, regional) => version.exclude_from_latest || regional == Some(true),
             (Exclusion::RegionalWins, Some(regional)) => regional,
             (Exclusion::RegionalWins, None) | (Exclusion::GlobalOnly, _) => {
                 version.exclude_from_latest
@@ -409,9 +406,11 @@ pub(super) fn numbers(text: &str) -> Vec<u64> {
 
 /// Whether replication to `region` that begins at `at` fails.
 pub(super) fn is_out(world: &World<'_>, region: &str, at: DateTime<Utc>) -> bool {
-    world.estate.outages.iter().any(|it| {
-        region::short(&it.region) == region && it.from <= at && at < it.until
-    })
+    world
+        .estate
+        .outages
+        .iter()
+        .any(|it| region::short(&it.region) == region && it.from <= at && at < it.until)
 }
 
 /// When a version's regions complete that begin at `begun`: each at its own time, the last one at
@@ -424,7 +423,9 @@ pub(super) fn completions(
 ) -> Vec<DateTime<Utc>> {
     let last = regions.len().saturating_sub(1);
     let share = |(index, name): (usize, &String)| {
-        let share = if index == last { 1.0 } else {
+        let share = if index == last {
+            1.0
+        } else {
             moment::between(&[id, name, "replicate"], 0.6, 0.98).as_seconds_f64()
         };
         begun + moment::share(longest, share)

@@ -298,7 +298,10 @@ fn wishes(profile: &Value, replicas: u64, storage: &str) -> Result<Vec<Wish>, Re
         wishes.push(Wish {
             name: short.to_owned(),
             replicas: count,
-            storage_account_type: asked["storageAccountType"].as_str().unwrap_or(storage).to_owned(),
+            storage_account_type: asked["storageAccountType"]
+                .as_str()
+                .unwrap_or(storage)
+                .to_owned(),
             exclude_from_latest: asked["excludeFromLatest"].as_bool(),
             besides,
         });
@@ -399,8 +402,9 @@ fn source_is_the_same(version: &Version, properties: &Value) -> Result<(), Refus
         let Some(given) = asked[member].as_str() else { continue };
         let ours = version.disk_source[member].as_str();
         if !ours.is_some_and(|it| it.eq_ignore_ascii_case(given)) {
-            let path =
-                format!("galleryImageVersion.properties.storageProfile.osDiskImage.source.{member}");
+            let path = format!(
+                "galleryImageVersion.properties.storageProfile.osDiskImage.source.{member}"
+            );
             return Err(not_changeable(&path));
         }
     }

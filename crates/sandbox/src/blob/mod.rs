@@ -80,3 +80,6 @@ impl Blobs {
         self.clock.as_ref().map(|clock| clock.now())
     }
 }
+
+#[cfg(test)]
+mod tests;

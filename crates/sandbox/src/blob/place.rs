@@ -39,11 +39,7 @@ impl Name {
             let text = format!("`{key}` is not a blob's name: no empty, `.` or `..` parts");
             return Err(io::Error::new(ErrorKind::InvalidInput, text));
         }
-        Ok(Name {
-            account: container.account,
-            container: container.name,
-            key: key.to_owned(),
-        })
+        Ok(Name { account: container.account, container: container.name, key: key.to_owned() })
     }
 
     pub(super) fn container(&self) -> Container {
@@ -369,11 +365,7 @@ fn facts(path: &Path) -> io::Result<Facts> {
     if !metadata.is_file() {
         return Err(io::Error::new(ErrorKind::NotFound, "it is a folder"));
     }
-    Ok(Facts {
-        size: metadata.len(),
-        etag: etag(&metadata),
-        modified: metadata.modified()?.into(),
-    })
+    Ok(Facts { size: metadata.len(), etag: etag(&metadata), modified: metadata.modified()?.into() })
 }
 
 /// A file is written once and then replaced by another, so its number and the time of its last link

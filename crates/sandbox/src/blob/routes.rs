@@ -255,9 +255,8 @@ enum Asked {
 /// understand for the whole.
 fn asked_range(headers: &HeaderMap, size: u64) -> Asked {
     let value = text(headers, "x-ms-range").or_else(|| text(headers, RANGE.as_str()));
-    let Some((first, last)) = value
-        .and_then(|it| it.strip_prefix("bytes="))
-        .and_then(|it| it.split_once('-'))
+    let Some((first, last)) =
+        value.and_then(|it| it.strip_prefix("bytes=")).and_then(|it| it.split_once('-'))
     else {
         return Asked::All;
     };

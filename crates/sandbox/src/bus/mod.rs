@@ -24,7 +24,7 @@ use crate::database::Database;
 use store::Shelf;
 
 pub use authorization::{KEY, KEY_NAME};
-pub use message::{DeadLetter, Delivery, Message, Property};
+pub use message::{DeadLetter, Delivery, Message, Property, Said};
 pub use options::{Queue, QueueError, QueueOptions};
 
 /// The longest message, properties included, that the Standard tier takes: 256 KB.

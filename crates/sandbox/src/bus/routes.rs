@@ -65,20 +65,13 @@ async fn answer(State(bus): State<Arc<Bus>>, request: Request) -> Response {
         (&Method::DELETE, Target::Head { queue }) => {
             receive(&bus, &queue, &parts.headers, wait, &hold, false).await
         }
-        (method, Target::Locked { queue, id, token }) => {
-            settle(&bus, method, &queue, &id, &token)
-        }
+        (method, Target::Locked { queue, id, token }) => settle(&bus, method, &queue, &id, &token),
         (method, _) => Ok(not_allowed(method)),
     };
     answered.unwrap_or_else(|error| refused(&error))
 }
 
-fn send(
-    bus: &Bus,
-    queue: &str,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<Response, BusError> {
+fn send(bus: &Bus, queue: &str, headers: &HeaderMap, body: &[u8]) -> Result<Response, BusError> {
     if queue.to_ascii_lowercase().ends_with("/$deadletterqueue") {
         let text = "messages cannot be sent to a dead-letter queue";
         return Ok(refusal(StatusCode::BAD_REQUEST, text));

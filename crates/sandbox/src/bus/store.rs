@@ -335,7 +335,11 @@ impl Shelf {
         Ok(true)
     }
 
-    fn expire(&mut self, transaction: &Transaction<'_>, now: DateTime<Utc>) -> rusqlite::Result<()> {
+    fn expire(
+        &mut self,
+        transaction: &Transaction<'_>,
+        now: DateTime<Utc>,
+    ) -> rusqlite::Result<()> {
         let expired: Vec<i64> = transaction
             .prepare_cached(
                 "SELECT sequence FROM bus_messages
@@ -485,7 +489,6 @@ impl Shelf {
     }
 }
 
-
 fn micros(at: DateTime<Utc>) -> i64 {
     at.timestamp_micros()
 }
@@ -501,10 +504,6 @@ fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
 fn from_json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;
     serde_json::from_str(&text).map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(
-            column,
-            rusqlite::types::Type::Text,
-            error.into(),
-        )
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
     })
 }

@@ -110,7 +110,7 @@ fn marketplace(estate: &Estate, faults: &mut Faults) {
 
 fn advisories_and_steps(estate: &Estate, faults: &mut Faults) {
     let systems: BTreeSet<&str> = estate.marketplace.iter().map(|it| it.os.as_str()).collect();
-    let mut unknown_os = |path: String, os: &str, faults: &mut Faults| {
+    let unknown_os = |path: String, os: &str, faults: &mut Faults| {
         if !systems.contains(os) {
             let known: Vec<&str> = systems.iter().copied().collect();
             let known = known.join("`, `");
@@ -244,7 +244,11 @@ fn users(estate: &Estate, faults: &mut Faults) {
         place(estate, &path, &set.subscription, &set.resource_group, faults);
         faults.region(format!("{path}.location"), &set.location);
         image(format!("{path}.image"), &set.image, faults);
-        faults.once(&mut seen, format!("{path}.name"), &format!("{}/{}", set.resource_group, set.name));
+        faults.once(
+            &mut seen,
+            format!("{path}.name"),
+            &format!("{}/{}", set.resource_group, set.name),
+        );
         for (place, instance) in set.instances.iter().enumerate() {
             let path = format!("{path}.instances[{place}]");
             if instance.id >= set.size {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 /// What an answer means.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
+pub(super) enum Answer {
     /// The invocation is over and went well.
     Success(Reply),
     /// The invocation failed, for this reason.
@@ -18,14 +18,14 @@ pub enum Answer {
 
 /// The members of a good answer, found without regard to case.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Reply {
-    pub outputs: Map<String, Value>,
-    pub logs: Vec<String>,
-    pub return_value: Value,
+pub(super) struct Reply {
+    pub(super) outputs: Map<String, Value>,
+    pub(super) logs: Vec<String>,
+    pub(super) return_value: Value,
 }
 
 /// Reads an answer. Redirects have been followed before, or are failures here.
-pub fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Answer {
+pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Answer {
     if !status.is_success() {
         let reason = status.canonical_reason().unwrap_or_default();
         return Answer::Failure(format!(
@@ -102,7 +102,11 @@ mod tests {
     fn a_json_object_is_a_success_whatever_its_members() {
         for (status, content_type, body) in [
             (200, "application/json", "{}"),
-            (200, "application/json; charset=utf-8", r#"{"Outputs":{},"Logs":[],"ReturnValue":null}"#),
+            (
+                200,
+                "application/json; charset=utf-8",
+                r#"{"Outputs":{},"Logs":[],"ReturnValue":null}"#,
+            ),
             (200, "TEXT/JSON", r#"{"outputs":null,"logs":null}"#),
             (202, "application/json", r#"{"status":"accepted","extra":{"a":1}}"#),
         ] {
@@ -112,9 +116,12 @@ mod tests {
 
     #[test]
     fn an_empty_answer_hangs_even_when_the_status_is_good() {
-        for (status, content_type, body) in
-            [(204, "", ""), (200, "", ""), (200, "application/json", ""), (200, "application/json", "null")]
-        {
+        for (status, content_type, body) in [
+            (204, "", ""),
+            (200, "", ""),
+            (200, "application/json", ""),
+            (200, "application/json", "null"),
+        ] {
             assert_eq!(answer(status, content_type, body), Answer::Hang, "{status} `{body}`");
         }
     }

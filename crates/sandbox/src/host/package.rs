@@ -294,7 +294,8 @@ fn function(
         return Err("it is disabled".to_owned());
     }
 
-    let is_http_output = |it: &&Binding| it.kind == "http" && it.direction.as_deref() == Some("out");
+    let is_http_output =
+        |it: &&Binding| it.kind == "http" && it.direction.as_deref() == Some("out");
     let http_output = file.bindings.iter().find(is_http_output).map(|it| it.name.clone());
     let mut triggers = file.bindings.into_iter().filter(|it| it.kind.ends_with("Trigger"));
     let binding = triggers.next().ok_or("it has no trigger")?;
@@ -302,7 +303,12 @@ fn function(
         return Err("it has more than one trigger".to_owned());
     }
     let name = name.to_owned();
-    Ok(Function { binding: binding.name.clone(), trigger: trigger(&name, binding, settings)?, name, http_output })
+    Ok(Function {
+        binding: binding.name.clone(),
+        trigger: trigger(&name, binding, settings)?,
+        name,
+        http_output,
+    })
 }
 
 fn trigger(
@@ -315,11 +321,18 @@ fn trigger(
             let text = resolved(binding.schedule.ok_or("its timer has no `schedule`")?, settings)?;
             let schedule = Schedule::parse(&text)?;
             let use_monitor = binding.use_monitor.unwrap_or(true);
-            Ok(Trigger::Timer { schedule, text, use_monitor, run_on_startup: binding.run_on_startup })
+            Ok(Trigger::Timer {
+                schedule,
+                text,
+                use_monitor,
+                run_on_startup: binding.run_on_startup,
+            })
         }
         "serviceBusTrigger" => {
             if binding.cardinality.is_some_and(|it| it.eq_ignore_ascii_case("many")) {
-                return Err("the desk gives messages one by one; `cardinality` must be `one`".into());
+                return Err(
+                    "the desk gives messages one by one; `cardinality` must be `one`".into()
+                );
             }
             if binding.is_sessions_enabled {
                 return Err("the desk receives without sessions".to_owned());
@@ -378,13 +391,17 @@ mod tests {
         assert_eq!(settings.max_concurrent_calls, 4);
         assert_eq!(settings.max_auto_lock_renewal, TimeDelta::minutes(10));
         assert_eq!(settings.initialization_timeout, TimeDelta::seconds(30));
-        assert_eq!((settings.executable.as_str(), &settings.arguments[..]), ("handler", &["serve".to_owned()][..]));
+        assert_eq!(
+            (settings.executable.as_str(), &settings.arguments[..]),
+            ("handler", &["serve".to_owned()][..])
+        );
         assert_eq!(settings.route_prefix, "api");
     }
 
     #[test]
     fn a_queue_may_be_named_by_an_app_setting() {
-        let package = package(&[("receive_events", &bus("%QUEUE%")), ("judge_image", &bus("judge"))]);
+        let package =
+            package(&[("receive_events", &bus("%QUEUE%")), ("judge_image", &bus("judge"))]);
 
         assert_eq!(package.queues(), ["ingress", "judge"]);
         assert_eq!(package.functions[0].name, "judge_image");

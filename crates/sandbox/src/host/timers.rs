@@ -175,7 +175,12 @@ impl Timer {
                      VALUES (?1, ?2, ?3, ?4) ON CONFLICT (function) DO UPDATE
                      SET schedule = ?2, last = ?3, next = ?4",
                 )?
-                .execute((&self.name, &self.text, status.last.and_then(nanos), nanos(status.next)))?;
+                .execute((
+                    &self.name,
+                    &self.text,
+                    status.last.and_then(nanos),
+                    nanos(status.next),
+                ))?;
             Ok(())
         })
     }

@@ -63,7 +63,7 @@ fn check_fit(image: &Image, parent: &Image, place: &Place, problems: &mut Proble
         let message =
             format!("`{}` has another operating system than `{}`", parent.name, image.name);
         let hint = "an image and the one it is built from have the same `os`";
-        problems.report_with_hint(place, message, hint);
+        return problems.report_with_hint(place, message, hint);
     }
     if image.generation != parent.generation {
         let message = format!("`{}` is of another generation than `{}`", parent.name, image.name);

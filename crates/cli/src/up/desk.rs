@@ -1,0 +1,260 @@
+//! The desk, assembled: the simulated Azure behind its addresses, the catalog in force, the handler's
+//! process and the Functions host that calls it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use rules::catalog::Catalog;
+use sandbox::bus::{Queue, QueueOptions};
+use sandbox::desk::{Hold, Speed};
+use sandbox::estate::Estate;
+use sandbox::host::{Host, HostOptions, Package, Process, ProcessEvent, ProcessOptions};
+use sandbox::serve::{Door, Server};
+use sandbox::{Place, Sandbox, SandboxOptions, Time};
+use seam::{Internet, Wire};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::UpArgs;
+use super::lines::Ready;
+use crate::load::Loaded;
+use crate::publish::publish;
+use crate::state_folder::{ACCOUNT, CONTAINER, StateFolder};
+
+/// What the identity endpoint of a desk wants to see. It opens nothing but this desk.
+const IDENTITY_SECRET: &str = "desk";
+
+/// The name of the bus in what the handler is told.
+const NAMESPACE: &str = "goldsmith";
+
+/// Everything that runs.
+pub struct Desk {
+    pub sandbox: Sandbox,
+    pub host: Arc<Host>,
+    /// What happens to the handler's process.
+    pub happened: UnboundedReceiver<ProcessEvent>,
+    process: Arc<Process>,
+    servers: Vec<Server>,
+    addresses: Addresses,
+    subscription: String,
+    tenant: String,
+    /// Time stands still until the host does its first work.
+    hold: Option<Hold>,
+}
+
+/// The addresses of the services.
+#[derive(Clone, Debug)]
+struct Addresses {
+    arm: String,
+    bus: String,
+    blob: String,
+    identity: String,
+    host: String,
+}
+
+impl Desk {
+    /// Opens the state in `folder`, serves it, puts the catalog in force and starts the handler.
+    ///
+    /// # Errors
+    /// A port that is taken, a folder that cannot be used, a handler that does not start.
+    pub async fn open(
+        args: &UpArgs,
+        folder: &StateFolder,
+        loaded: &Loaded,
+        estate: &Estate,
+    ) -> anyhow::Result<Desk> {
+        let arm = door("arm", args.arm_port).await?;
+        let bus = door("bus", args.bus_port).await?;
+        let blob = door("blob", args.blob_port).await?;
+        let identity = door("identity", args.identity_port).await?;
+        let host_door = door("host", args.host_port).await?;
+        let addresses = Addresses {
+            arm: arm.url(),
+            bus: bus.url(),
+            blob: blob.url(),
+            identity: identity.url(),
+            host: host_door.url(),
+        };
+
+        let app = folder.app();
+        stage_app(&app).with_context(|| format!("staging the function app in `{}`", app.display()))?;
+        let settings = settings(&loaded.catalog, &addresses);
+        let package = Package::load(&app, &settings)?;
+        if let Some((function, reason)) = package.refused.first() {
+            bail!("function `{function}` cannot be hosted: {reason}");
+        }
+
+        let options = SandboxOptions {
+            blob_url: addresses.blob.clone(),
+            queues: queues(&package, &args.queue),
+            identity_secret: IDENTITY_SECRET.to_owned(),
+            retry_after_always: args.retry_after == super::RetryAfter::Always,
+        };
+        let place = Place::Folder(folder.path().to_owned());
+        let sandbox = Sandbox::open(estate, &place, Time::Desk(speed(args)), options)?;
+        let hold = sandbox.holds.take();
+
+        let ledger =
+            folder.ledger(loaded.catalog.catalog.clone()).map_err(|error| anyhow::anyhow!(error))?;
+        publish(&ledger, loaded, sandbox.clock.now(), "goldsmith up").await?;
+
+        let routers = sandbox.routers();
+        let mut servers = vec![
+            arm.open(routers.arm, &sandbox.holds),
+            bus.open(routers.bus, &sandbox.holds),
+            blob.open(routers.blob, &sandbox.holds),
+            identity.open(routers.identity, &sandbox.holds),
+        ];
+
+        let wire: Arc<dyn Wire> = Arc::new(Internet::default());
+        let (events, happened) = unbounded_channel();
+        let (executable, arguments) = handler(args)?;
+        let process = Process::start(
+            ProcessOptions {
+                executable,
+                arguments,
+                app_root: app,
+                working_folder: None,
+                environment: settings,
+                port: Process::free_port().context("finding a port for the handler")?,
+                initialization_timeout: package.settings.initialization_timeout,
+                stderr_is_errors: package.settings.stderr_is_errors,
+            },
+            Arc::clone(&sandbox.clock),
+            Arc::clone(&wire),
+            // Nobody listens any more once everything ends.
+            Arc::new(move |event| drop(events.send(event))),
+        );
+        let host = Host::new(
+            package,
+            Arc::clone(&sandbox.bus),
+            Arc::clone(&sandbox.database),
+            Arc::clone(&sandbox.clock),
+            sandbox.holds.clone(),
+            wire,
+            HostOptions {
+                handler: process.url(),
+                desk_time: true,
+                function_key: None,
+                namespace: NAMESPACE.to_owned(),
+                azure: Some(Arc::clone(&sandbox.azure)),
+                process: Some(Arc::clone(&process)),
+                observer: None,
+            },
+        )?;
+        servers.push(host_door.open(host.router(), &sandbox.holds));
+
+        let subscription = loaded.catalog.gallery.subscription.clone();
+        let tenant = estate.tenant.clone();
+        let hold = Some(hold);
+        Ok(Desk {
+            sandbox,
+            host,
+            happened,
+            process,
+            servers,
+            addresses,
+            subscription,
+            tenant,
+            hold,
+        })
+    }
+
+    /// Where everything is, with the handler's process `handler_pid`.
+    pub fn ready(&self, handler_pid: u32) -> Ready {
+        let Addresses { arm, bus, blob, identity, host } = self.addresses.clone();
+        Ready {
+            event: "ready",
+            arm,
+            bus,
+            blob,
+            host,
+            identity,
+            subscription: self.subscription.clone(),
+            tenant: self.tenant.clone(),
+            handler_pid,
+        }
+    }
+
+    /// Lets time begin.
+    pub fn begin(&mut self) {
+        self.hold = None;
+    }
+
+    /// Kills the handler and closes every address.
+    pub async fn stop(self) {
+        drop(self.host);
+        drop(self.process);
+        for server in self.servers {
+            server.stop().await;
+        }
+    }
+}
+
+async fn door(name: &str, port: u16) -> anyhow::Result<Door> {
+    let bound = Door::bind(port).await;
+    bound.with_context(|| {
+        format!("port {port} of this machine cannot be listened on; give another `--{name}-port`")
+    })
+}
+
+fn speed(args: &UpArgs) -> Speed {
+    match (args.speed, args.once) {
+        (Some(speed), _) => Speed::Limit(speed),
+        (None, true) => Speed::Jump,
+        (None, false) => Speed::Limit(super::DEFAULT_SPEED),
+    }
+}
+
+/// The package as it ships, without its binary.
+fn stage_app(app: &Path) -> std::io::Result<()> {
+    if app.exists() {
+        fs::remove_dir_all(app)?;
+    }
+    fs::create_dir_all(app)?;
+    fs::write(app.join("host.json"), functions::package::HOST_JSON)?;
+    for (name, text) in functions::package::functions() {
+        let folder = app.join(name);
+        fs::create_dir(&folder)?;
+        fs::write(folder.join("function.json"), text)?;
+    }
+    Ok(())
+}
+
+/// The app settings, as they would be in the cloud.
+fn settings(catalog: &Catalog, addresses: &Addresses) -> BTreeMap<String, String> {
+    let Addresses { arm, bus, blob, identity, host: _ } = addresses;
+    let settings = [
+        ("GOLDSMITH_CATALOG", catalog.catalog.to_string()),
+        ("GOLDSMITH_ARM", arm.clone()),
+        ("GOLDSMITH_BUS", bus.clone()),
+        ("GOLDSMITH_STORE", format!("{blob}/{ACCOUNT}/{CONTAINER}")),
+        ("GOLDSMITH_BLOBS", format!("{blob}/{{account}}")),
+        ("GOLDSMITH_DESK_TIME", "1".to_owned()),
+        ("IDENTITY_ENDPOINT", format!("{identity}/msi/token")),
+        ("IDENTITY_HEADER", IDENTITY_SECRET.to_owned()),
+        // Whoever starts us may have these for the cloud; empty means absent.
+        ("AZURE_CLIENT_ID", String::new()),
+        ("GOLDSMITH_WEBHOOK", String::new()),
+    ];
+    settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// One queue for each function that a message wakes, and those that were asked for.
+fn queues(package: &Package, asked: &[Queue]) -> Vec<Queue> {
+    let named = |name: String| Queue { name, options: QueueOptions::default() };
+    package.queues().into_iter().map(named).chain(asked.iter().cloned()).collect()
+}
+
+fn handler(args: &UpArgs) -> anyhow::Result<(PathBuf, Vec<String>)> {
+    if let Some(path) = &args.handler {
+        // It is started in the app's folder.
+        let path = fs::canonicalize(path)
+            .with_context(|| format!("the handler `{}` is not there", path.display()))?;
+        return Ok((path, Vec::new()));
+    }
+    let ourselves = std::env::current_exe().context("finding our own program")?;
+    Ok((ourselves, vec!["handler".to_owned(), "--while-stdin-is-open".to_owned()]))
+}

@@ -1,0 +1,101 @@
+//! When `up --once` is over: every image of the catalog has walked to its release and its
+//! predecessors have been judged; or the time it was given is.
+
+use rules::ImageName;
+use rules::state::State;
+
+use super::follower::{Followed, Follower};
+use super::outcome::Outcome;
+
+/// What an image still lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    pub image: ImageName,
+    /// In the form `no version of it was released`.
+    pub what: String,
+}
+
+/// What the images still lack; nothing when all is done.
+pub fn missing(follower: &Follower, outcome: &Outcome) -> Vec<Missing> {
+    let lacks = |(image, followed): (&ImageName, &Followed)| {
+        let what = lack(outcome.has_released(image), followed)?;
+        Some(Missing { image: image.clone(), what })
+    };
+    follower.images().filter_map(lacks).collect()
+}
+
+fn lack(released: bool, followed: &Followed) -> Option<String> {
+    let state = &followed.state;
+    if !released {
+        return Some(match waits_for(state) {
+            Some(waits_for) => format!("no version of it was released yet; {waits_for}"),
+            None => "no version of it was released, and nothing is under way".to_owned(),
+        });
+    }
+    if !state.is_quiet() {
+        let waits_for = waits_for(state).unwrap_or_else(|| "something is owed still".to_owned());
+        return Some(waits_for);
+    }
+    let judged = matches!(
+        (state.judged_at, followed.last_released),
+        (Some(judged), Some(released)) if judged > released
+    );
+    (!judged).then(|| "its versions were not judged since the last release".to_owned())
+}
+
+/// What is under way in `state`, in a few words; nothing when it is quiet.
+pub fn waits_for(state: &State) -> Option<String> {
+    if let Some(run) = state.runs().next() {
+        return Some(format!("{} is {}", run.version, super::stage::of(run).word));
+    }
+    if let Some(trigger) = state.pending.first() {
+        return Some(format!("a build is due: {trigger}"));
+    }
+    let wants = state.wants();
+    let wish = wants.first()?;
+    Some(format!("`{}` is due at {}", wish.task.function, crate::story::instant(wish.task.due)))
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta};
+    use rules::trigger::Trigger;
+
+    use super::*;
+
+    fn walked() -> Followed {
+        let released = DateTime::UNIX_EPOCH + TimeDelta::hours(1);
+        let mut followed = Followed::default();
+        followed.last_released = Some(released);
+        followed.state.judged_at = Some(released + TimeDelta::hours(1));
+        followed
+    }
+
+    #[test]
+    fn an_image_that_was_released_and_judged_and_is_quiet_lacks_nothing() {
+        assert_eq!(lack(true, &walked()), None);
+    }
+
+    #[test]
+    fn an_image_that_was_never_released_lacks_that() {
+        let lack = lack(false, &walked()).unwrap();
+
+        assert!(lack.contains("nothing is under way"), "{lack}");
+    }
+
+    #[test]
+    fn an_image_whose_versions_were_judged_before_its_release_is_not_done() {
+        let mut followed = walked();
+        followed.state.judged_at = Some(DateTime::UNIX_EPOCH);
+
+        assert!(lack(true, &followed).unwrap().contains("judged"));
+    }
+
+    #[test]
+    fn an_image_that_owes_a_build_is_not_done_and_says_which() {
+        let mut followed = walked();
+        followed.state.pending.push(Trigger::Advisory { id: "CVE-1".to_owned() });
+
+        assert_eq!(lack(true, &followed).unwrap(), "a build is due: advisory CVE-1");
+    }
+}

@@ -1,0 +1,190 @@
+//! Follows the ledger while others write it: the new entries of every stream, in the order in which
+//! they happened, and the state they fold to.
+//!
+//! It reads the entries' files, between two things that happen in the host: time stands still
+//! meanwhile, so that whether all is done is known before anything else begins.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::{fs, io};
+
+use chrono::{DateTime, Utc};
+use ledger::{Entry, StreamName};
+use rules::ImageName;
+use rules::catalog::Catalog;
+use rules::event::Event;
+use rules::state::{Stamp, State};
+
+use crate::state_folder::StateFolder;
+
+/// An entry with its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Noted {
+    pub stream: StreamName,
+    pub seq: u64,
+    pub entry: Entry,
+}
+
+/// An entry that cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum Lost {
+    #[error("`{path}` cannot be read: {error}")]
+    Unreadable { path: PathBuf, error: io::Error },
+    #[error("`{path}` does not follow from the entries before it: {because}")]
+    Broken { path: PathBuf, because: String },
+}
+
+/// How far each stream has been read.
+#[derive(Debug)]
+pub struct Follower {
+    folder: PathBuf,
+    streams: BTreeMap<StreamName, Followed>,
+}
+
+/// One stream as far as it has been read.
+#[derive(Debug, Default)]
+pub struct Followed {
+    head: u64,
+    pub state: State,
+    /// When a run of it was released everywhere, the last time.
+    pub last_released: Option<DateTime<Utc>>,
+}
+
+impl Follower {
+    /// A follower of the streams of `catalog` that has read nothing yet.
+    pub fn of(folder: &StateFolder, catalog: &Catalog) -> Follower {
+        let images = catalog.images.iter().map(|it| StreamName::Image(it.name.clone()));
+        let streams = images.chain([StreamName::Catalog]);
+        Follower {
+            folder: folder.store().join("ledger").join(catalog.catalog.as_str()),
+            streams: streams.map(|name| (name, Followed::default())).collect(),
+        }
+    }
+
+    /// What was appended since the last look, ordered by time, then by stream.
+    ///
+    /// # Errors
+    /// When an entry cannot be read, or cannot follow those before it.
+    pub fn look(&mut self) -> Result<Vec<Noted>, Lost> {
+        let mut noted = Vec::new();
+        for (stream, followed) in &mut self.streams {
+            let folder = self.folder.join(stream.as_str());
+            loop {
+                let seq = followed.head + 1;
+                let path = folder.join(format!("{seq:010}.json"));
+                let bytes = match fs::read(&path) {
+                    Ok(bytes) => bytes,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                    Err(error) => return Err(Lost::Unreadable { path, error }),
+                };
+                let broken = |because: String| Lost::Broken { path: path.clone(), because };
+                let entry: Entry =
+                    serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;
+                followed.follow(seq, &entry).map_err(broken)?;
+                noted.push(Noted { stream: stream.clone(), seq, entry });
+            }
+        }
+        noted.sort_by(|one, other| {
+            let key = |it: &Noted| (it.entry.at, it.stream.clone(), it.seq);
+            key(one).cmp(&key(other))
+        });
+        Ok(noted)
+    }
+
+    /// The images in the order of their names, each as far as it has been read.
+    pub fn images(&self) -> impl Iterator<Item = (&ImageName, &Followed)> {
+        self.streams.iter().filter_map(|(stream, followed)| match stream {
+            StreamName::Image(image) => Some((image, followed)),
+            StreamName::Catalog => None,
+        })
+    }
+}
+
+impl Followed {
+    fn follow(&mut self, seq: u64, entry: &Entry) -> Result<(), String> {
+        let at = entry.at;
+        for event in &entry.events {
+            let state = std::mem::take(&mut self.state);
+            self.state =
+                state.after(Stamp { seq, at }, event).map_err(|wrong| wrong.to_string())?;
+            if let Event::RunReleased { .. } = event {
+                self.last_released = Some(at);
+            }
+        }
+        self.head = seq;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use chrono::TimeDelta;
+    use ledger::Draft;
+    use rules::trigger::Trigger;
+
+    use super::*;
+    use crate::load;
+
+    fn catalog() -> Catalog {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/catalog");
+        load::catalog(&example).unwrap().catalog
+    }
+
+    fn draft(at: i64, event: Event) -> Draft {
+        Draft {
+            id: at.to_string(),
+            cause: "test".to_owned(),
+            by: "test".to_owned(),
+            at: DateTime::UNIX_EPOCH + TimeDelta::seconds(at),
+            policy: String::new(),
+            events: vec![event],
+        }
+    }
+
+    #[tokio::test]
+    async fn new_entries_of_all_streams_are_told_once_and_in_the_order_of_their_times() {
+        let (catalog, folder) = (catalog(), tempfile::tempdir().unwrap());
+        let folder = StateFolder::at(folder.path());
+        let ledger = folder.ledger(catalog.catalog.clone()).unwrap();
+        let web = StreamName::Image("ubuntu-2204-web".parse().unwrap());
+        let base = StreamName::Image("ubuntu-2204-base".parse().unwrap());
+        let mut follower = Follower::of(&folder, &catalog);
+        assert!(follower.look().unwrap().is_empty());
+
+        for (name, at) in [(&web, 1), (&base, 2)] {
+            let mut stream = ledger.read(name).await.unwrap();
+            let trigger = Trigger::Advisory { id: "CVE-1".to_owned() };
+            ledger.append(&mut stream, draft(at, Event::ImageAdopted {})).await.unwrap();
+            let accepted = Event::TriggerAccepted { trigger };
+            ledger.append(&mut stream, draft(at + 2, accepted)).await.unwrap();
+        }
+
+        let told = follower.look().unwrap();
+        let order: Vec<(&StreamName, u64)> = told.iter().map(|it| (&it.stream, it.seq)).collect();
+        assert_eq!(order, [(&web, 1), (&base, 1), (&web, 2), (&base, 2)]);
+        assert!(follower.look().unwrap().is_empty());
+        let pending = follower.images().map(|(_, it)| it.state.pending.len()).sum::<usize>();
+        assert_eq!(pending, 2);
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_cannot_follow_is_named() {
+        let (catalog, folder) = (catalog(), tempfile::tempdir().unwrap());
+        let folder = StateFolder::at(folder.path());
+        let stream = folder.store().join("ledger").join("contoso").join("ubuntu-2204-web");
+        fs::create_dir_all(&stream).unwrap();
+        let event = Event::RunReleased { version: "1.0.0".parse().unwrap() };
+        let entry = serde_json::json!({
+            "v": 1, "id": "a", "prev": "", "cause": "test", "by": "test",
+            "at": "2026-09-09T00:00:00Z", "policy": "", "events": [event],
+        });
+        fs::write(stream.join("0000000001.json"), entry.to_string()).unwrap();
+
+        let lost = Follower::of(&folder, &catalog).look().unwrap_err().to_string();
+
+        assert!(lost.contains("0000000001.json"), "{lost}");
+        assert!(lost.contains("no run of 1.0.0 is open"), "{lost}");
+    }
+}

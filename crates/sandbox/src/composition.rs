@@ -1,0 +1,305 @@
+//! The desk as a whole: one database, one folder of blobs, and the services over them.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use seam::{Clock, SystemClock};
+
+use crate::azure::{Azure, AzureError, AzureOptions, INGRESS};
+use crate::blob::Blobs;
+use crate::bus::{Bus, BusError, Queue, QueueOptions};
+use crate::database::Database;
+use crate::desk::{DeskClock, Holds, Speed};
+use crate::estate::Estate;
+use crate::identity::Identity;
+
+/// The layout of the database that this version reads and writes.
+const SCHEMA: i64 = 1;
+/// Marks a database as ours: `Gold`.
+const APPLICATION: i64 = 0x476f_6c64;
+const DATABASE_FILE: &str = "sandbox.sqlite";
+const BLOBS_FOLDER: &str = "blobs";
+const LOCK_FILE: &str = "lock";
+
+/// Where a sandbox keeps what it knows.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// Nowhere: it is gone with the process.
+    Memory,
+    /// `sandbox.sqlite` and `blobs/` in this folder, which is made if need be.
+    Folder(PathBuf),
+}
+
+/// Whose time it is.
+#[derive(Clone, Debug)]
+pub enum Time {
+    /// Somebody else's: tests and the simulation.
+    Told(Arc<dyn Clock>),
+    /// The desk's own, which starts with the estate and outlasts the process.
+    Desk(Speed),
+}
+
+/// How a sandbox is made, beside its estate.
+#[derive(Clone, Debug)]
+pub struct SandboxOptions {
+    /// The address that blobs are served under, such as `http://127.0.0.1:40001`.
+    pub blob_url: String,
+    /// The queues: one for each function that a message wakes. `ingress` is added.
+    pub queues: Vec<Queue>,
+    /// What the identity endpoint wants to see in `X-IDENTITY-HEADER`.
+    pub identity_secret: String,
+    /// Whether every answer about a running operation says `Retry-After`.
+    pub retry_after_always: bool,
+}
+
+/// A desk's Azure.
+#[derive(Debug)]
+pub struct Sandbox {
+    pub database: Arc<Database>,
+    pub clock: Arc<dyn Clock>,
+    /// Where its time is held; nowhere under a clock that was told.
+    pub holds: Holds,
+    pub blobs: Arc<Blobs>,
+    pub bus: Arc<Bus>,
+    pub azure: Arc<Azure>,
+    pub identity: Arc<Identity>,
+    /// Kept so that no second process opens the same folder.
+    _lock: Option<File>,
+}
+
+/// What a sandbox serves, each under an address of its own.
+#[derive(Clone, Debug)]
+pub struct Routers {
+    pub arm: axum::Router,
+    pub bus: axum::Router,
+    pub blob: axum::Router,
+    pub identity: axum::Router,
+}
+
+/// Why a sandbox does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    #[error("`{path}` cannot be used: {error}")]
+    Folder { path: PathBuf, error: io::Error },
+    #[error("`{0}` is in use by another goldsmith; stop it, or give this one its own folder")]
+    InUse(PathBuf),
+    #[error(
+        "`{path}` is damaged or no database of this sandbox ({reason}); move it away together with \
+         `blobs` beside it, and start again"
+    )]
+    Damaged { path: PathBuf, reason: String },
+    #[error(
+        "`{path}` was written by another version of goldsmith (layout {found}, this one reads \
+         {SCHEMA}); use that version, or move the folder away"
+    )]
+    OtherVersion { path: PathBuf, found: i64 },
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    #[error(transparent)]
+    Azure(#[from] AzureError),
+    #[error("the sandbox's database fails: {0}")]
+    Database(#[from] rusqlite::Error),
+}
+
+impl Sandbox {
+    /// Opens what is in `place`; there, `estate` is put in place when nothing is.
+    ///
+    /// # Errors
+    /// A folder that cannot be written or is in use, a database that is damaged or of another
+    /// version, another estate than the one it was begun with.
+    pub fn open(
+        estate: &Estate,
+        place: &Place,
+        time: Time,
+        options: SandboxOptions,
+    ) -> Result<Sandbox, SandboxError> {
+        let (lock, database) = match place {
+            Place::Memory => (None, open_database(None)?),
+            Place::Folder(folder) => {
+                let lock = lock(folder)?;
+                (Some(lock), open_database(Some(&folder.join(DATABASE_FILE)))?)
+            }
+        };
+        let database = Arc::new(database);
+
+        // Whoever caches tokens goes by the machine's time, which desk time soon leaves behind.
+        let token_clock: Arc<dyn Clock> = match &time {
+            Time::Told(clock) => Arc::clone(clock),
+            Time::Desk(_) => Arc::new(SystemClock),
+        };
+        let (clock, holds) = told(time, &database, estate.start)?;
+        let blobs = match place {
+            Place::Memory => Blobs::memory(options.blob_url),
+            Place::Folder(folder) => Blobs::folder(folder.join(BLOBS_FOLDER), options.blob_url),
+        };
+        let blobs = Arc::new(blobs.told_by(Arc::clone(&clock)));
+        let ingress = Queue { name: INGRESS.to_owned(), options: QueueOptions::default() };
+        // What the caller says about `ingress` comes later, and so wins.
+        let queues = std::iter::once(ingress).chain(options.queues);
+        let bus = Bus::open(Arc::clone(&database), Arc::clone(&clock), queues)?;
+        let azure = Azure::open(
+            Arc::clone(&database),
+            estate,
+            Arc::clone(&clock),
+            Arc::clone(&blobs),
+            Arc::clone(&bus),
+            AzureOptions { retry_after_always: options.retry_after_always },
+        )?;
+        let identity = Identity::new(token_clock, estate.tenant.clone(), options.identity_secret);
+        Ok(Sandbox { database, clock, holds, blobs, bus, azure, identity, _lock: lock })
+    }
+
+    /// What it serves.
+    pub fn routers(&self) -> Routers {
+        Routers {
+            arm: self.azure.router(),
+            bus: self.bus.router(),
+            blob: self.blobs.router(),
+            identity: self.identity.router(),
+        }
+    }
+}
+
+fn told(
+    time: Time,
+    database: &Arc<Database>,
+    start: DateTime<Utc>,
+) -> Result<(Arc<dyn Clock>, Holds), SandboxError> {
+    match time {
+        Time::Told(clock) => Ok((clock, Holds::none())),
+        Time::Desk(speed) => {
+            let desk = DeskClock::open(Arc::clone(database), start, speed)?;
+            let holds = Holds::of(&desk);
+            Ok((desk, holds))
+        }
+    }
+}
+
+/// Makes the folder and takes its lock, which goes with the process.
+fn lock(folder: &Path) -> Result<File, SandboxError> {
+    let failed = |error| SandboxError::Folder { path: folder.to_owned(), error };
+    fs::create_dir_all(folder).map_err(failed)?;
+    let mut how = File::options();
+    how.create(true).truncate(false).write(true);
+    let file = how.open(folder.join(LOCK_FILE)).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(SandboxError::InUse(folder.to_owned())),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// Opens the database in `file`, in memory without one, after a look at whose it is and whether it
+/// is whole.
+///
+/// # Errors
+/// [`SandboxError::Damaged`] and [`SandboxError::OtherVersion`].
+pub fn open_database(file: Option<&Path>) -> Result<Database, SandboxError> {
+    let path = file.unwrap_or(Path::new(":memory:"));
+    let damaged = |reason: String| SandboxError::Damaged { path: path.to_owned(), reason };
+
+    let database = Database::open(file).map_err(|error| damaged(error.to_string()))?;
+    let look = |transaction: &rusqlite::Transaction<'_>| {
+        let number = |pragma| transaction.query_row(pragma, [], |row| row.get::<_, i64>(0));
+        let tables = number("SELECT COUNT(*) FROM sqlite_master")?;
+        if tables == 0 {
+            transaction.pragma_update(None, "application_id", APPLICATION)?;
+            transaction.pragma_update(None, "user_version", SCHEMA)?;
+        }
+        let application = number("PRAGMA application_id")?;
+        let schema = number("PRAGMA user_version")?;
+        let whole: String = transaction.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        Ok::<_, rusqlite::Error>((application, schema, whole))
+    };
+    let (application, schema, whole) =
+        database.write(look).map_err(|error| damaged(error.to_string()))?;
+    if application != APPLICATION {
+        return Err(damaged("it belongs to another program".to_owned()));
+    }
+    if schema != SCHEMA {
+        return Err(SandboxError::OtherVersion { path: path.to_owned(), found: schema });
+    }
+    if whole != "ok" {
+        return Err(damaged(whole));
+    }
+    Ok(database)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(file: &Path) -> String {
+        open_database(Some(file)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_named_with_the_next_move() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(DATABASE_FILE);
+        fs::write(&file, "this is not a database, but long enough to have a header ".repeat(20))
+            .unwrap();
+
+        let message = message(&file);
+
+        assert!(
+            message.contains("sandbox.sqlite") && message.contains("move it away"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_damaged_database_is_named_with_the_next_move() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(DATABASE_FILE);
+        let database = open_database(Some(&file)).unwrap();
+        database
+            .write(|transaction| {
+                transaction.execute_batch(
+                    "CREATE TABLE t (a TEXT);
+                     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+                     INSERT INTO t SELECT hex(randomblob(50)) FROM n;",
+                )
+            })
+            .unwrap();
+        drop(database);
+        let mut bytes = fs::read(&file).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle..middle + 8192].fill(0xAA);
+        fs::write(&file, bytes).unwrap();
+
+        assert!(message(&file).contains("damaged"));
+    }
+
+    #[test]
+    fn a_database_of_another_program_or_version_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let theirs = folder.path().join("theirs.sqlite");
+        let newer = folder.path().join("newer.sqlite");
+        let other = rusqlite::Connection::open(&theirs).unwrap();
+        other.execute_batch("CREATE TABLE t (a);").unwrap();
+        drop(other);
+        drop(open_database(Some(&newer)).unwrap());
+        let later = rusqlite::Connection::open(&newer).unwrap();
+        later.execute_batch("CREATE TABLE t (a); PRAGMA user_version = 2;").unwrap();
+        drop(later);
+
+        assert!(message(&theirs).contains("another program"));
+        assert!(message(&newer).contains("another version"));
+    }
+
+    #[test]
+    fn a_folder_is_opened_once_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = lock(folder.path()).unwrap();
+
+        let second = lock(folder.path()).unwrap_err();
+        assert!(matches!(second, SandboxError::InUse(_)), "{second}");
+
+        drop(first);
+        assert!(lock(folder.path()).is_ok());
+    }
+}

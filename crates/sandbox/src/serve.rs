@@ -1,0 +1,167 @@
+//! Serves a router on the loopback interface, with the desk's time standing still while a request is
+//! worked on.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::desk::{Holds, RequestHold};
+
+/// How long requests in flight may take once a server is to stop.
+const LAST_REQUESTS: Duration = Duration::from_secs(5);
+
+/// A port that is bound and not yet served: its address can be told to those who need it first.
+#[derive(Debug)]
+pub struct Door {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Door {
+    /// Binds `port` of the loopback interface; 0 lets the system choose.
+    ///
+    /// # Errors
+    /// When the port is taken.
+    pub async fn bind(port: u16) -> io::Result<Door> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let address = listener.local_addr()?;
+        Ok(Door { listener, address })
+    }
+
+    /// `http://127.0.0.1:{port}`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// `127.0.0.1:{port}`.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves `router` until the returned value is stopped or dropped.
+    #[expect(clippy::disallowed_methods, reason = "a server is a task of its own")]
+    pub fn open(self, router: Router, holds: &Holds) -> Server {
+        let holds = holds.clone();
+        let router = router.layer(middleware::from_fn(move |request: Request, next: Next| {
+            let holds = holds.clone();
+            async move { held(&holds, request, next).await }
+        }));
+        let (stop, stopped) = oneshot::channel::<()>();
+        // Without this every small answer waits for an acknowledgement of the one before.
+        let listener = self.listener.tap_io(|stream| {
+            let _ = stream.set_nodelay(true);
+        });
+        let served = axum::serve(listener, router).with_graceful_shutdown(async move {
+            // A server that was dropped without a word stops too.
+            let _ = stopped.await;
+        });
+        let task = tokio::spawn(async move { served.await });
+        Server { address: self.address, stop: Some(stop), task }
+    }
+}
+
+async fn held(holds: &Holds, mut request: Request, next: Next) -> Response {
+    let hold = RequestHold::take(holds);
+    request.extensions_mut().insert(hold.clone());
+    let response = next.run(request).await;
+    drop(hold);
+    response
+}
+
+/// A router that is being served.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<io::Result<()>>,
+}
+
+impl Server {
+    /// `http://127.0.0.1:{port}`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Takes no more requests and returns once those in flight are answered, or after 5 s.
+    pub async fn stop(mut self) {
+        drop(self.stop.take());
+        let _ = tokio::time::timeout(LAST_REQUESTS, &mut self.task).await;
+        self.task.abort();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::Extension;
+    use axum::routing::get;
+    use bytes::Bytes;
+    use chrono::{DateTime, TimeDelta};
+    use seam::{Clock, Internet, Wire};
+
+    use super::*;
+    use crate::database::Database;
+    use crate::desk::{DeskClock, Speed};
+
+    async fn get_text(url: String) -> (u16, String) {
+        let request = http::Request::get(url).body(Bytes::new()).unwrap();
+        let answer = Internet::default().send(request).await.unwrap();
+        let (status, _, body) = answer.collect(1 << 20).await.unwrap();
+        (status.as_u16(), String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn time_stands_still_while_a_request_is_worked_on() {
+        let database = Arc::new(Database::open(None).unwrap());
+        let start = DateTime::from_timestamp(1_789_000_000, 0).unwrap();
+        let clock = DeskClock::open(database, start, Speed::Jump).unwrap();
+        let (held, waits) = (Arc::clone(&clock), Arc::clone(&clock));
+        let in_an_hour = start + TimeDelta::hours(1);
+        let router = Router::new()
+            .route(
+                "/held",
+                get(async move || {
+                    let nap = held.sleep_until(in_an_hour);
+                    tokio::time::timeout(Duration::from_millis(50), nap).await.is_err().to_string()
+                }),
+            )
+            .route(
+                "/waits",
+                get(async move |Extension(hold): Extension<RequestHold>| {
+                    hold.while_waiting(waits.sleep_until(in_an_hour)).await;
+                    "done"
+                }),
+            );
+
+        let server = Door::bind(0).await.unwrap().open(router, &Holds::of(&clock));
+
+        assert_eq!(get_text(format!("{}/held", server.url())).await, (200, "true".to_owned()));
+        assert_eq!(clock.now(), start);
+        assert_eq!(get_text(format!("{}/waits", server.url())).await, (200, "done".to_owned()));
+        assert_eq!(clock.now(), in_an_hour);
+        server.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_said() {
+        let first = Door::bind(0).await.unwrap();
+
+        assert!(Door::bind(first.address().port()).await.is_err());
+    }
+}

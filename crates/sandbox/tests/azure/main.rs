@@ -1,0 +1,15 @@
+//! The simulated Azure Resource Manager, through its routes and under a clock that is moved by hand.
+
+mod desk;
+mod admission;
+mod galleries;
+mod versions;
+mod version_changes;
+mod soft_delete;
+mod templates;
+mod builds;
+mod marketplace;
+mod machines;
+mod resource_graph;
+mod events;
+mod estates;

@@ -1,0 +1,70 @@
+//! The handler as a process: settings, logs, the port that the Functions host has chosen.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use seam::{Clock, Internet, SystemClock, Tokens, Wire};
+use tokio::net::TcpListener;
+use tracing::{error, info};
+use tracing_subscriber::EnvFilter;
+
+use crate::{App, Settings};
+
+/// The host stops asking for nobody: a handler that exits with 0 is never started again
+/// (host source: `WorkerProcess.OnProcessExited`).
+const FAILED: u8 = 1;
+
+/// Serves the Functions host until the process is killed.
+pub fn run() -> ExitCode {
+    // The host takes lines of stdout as information; on stderr they would be errors.
+    let filter = env("GOLDSMITH_LOG").unwrap_or_else(|| "info".to_owned());
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(std::io::stdout)
+        .init();
+
+    match serve() {
+        Ok(()) => ExitCode::from(FAILED),
+        Err(why) => {
+            error!("The handler cannot start: {why}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn serve() -> Result<(), String> {
+    let settings = Settings::from_env(env).map_err(|error| error.to_string())?;
+    let port = env("FUNCTIONS_CUSTOMHANDLER_PORT").and_then(|it| it.parse::<u16>().ok());
+    let Some(port) = port else {
+        let why = "`FUNCTIONS_CUSTOMHANDLER_PORT` is not a port; the Functions host sets it";
+        return Err(why.to_owned());
+    };
+
+    // One thread: a step waits for the network and does next to nothing itself.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    runtime.block_on(async {
+        let wire: Arc<dyn Wire> = Arc::new(Internet::default());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let tokens = Tokens::managed(Arc::clone(&wire), settings.client_id.clone());
+        let app = Arc::new(App::new(settings, wire, clock, Arc::new(tokens))?);
+
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|error| format!("port {port} cannot be listened on: {error}"))?;
+        info!(port, "Listening on {address}");
+        axum::serve(listener, app.router()).await.map_err(|error| error.to_string())
+    })
+}
+
+/// The one place that reads the environment.
+#[expect(clippy::disallowed_methods, reason = "settings are read here, once")]
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

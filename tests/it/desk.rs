@@ -1,0 +1,252 @@
+//! A desk in one process: the sandbox, its Functions host and the handler, over routers, under
+//! tokio's paused clock. Time is the test's to move.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, Utc};
+use cli::load::{self, Loaded};
+use functions::{App, Settings};
+use ledger::{Draft, Entry, Ledger, StreamName};
+use rules::ImageName;
+use rules::catalog::Catalog;
+use rules::event::Event;
+use rules::state::State;
+use sandbox::estate::Estate;
+use sandbox::host::{Activity, Host, HostOptions, Outcome, Package};
+use sandbox::{Place, Sandbox, SandboxOptions, Time};
+use seam::{Clock, Local, PausedClock, Tokens, Wire};
+
+const ARM: &str = "127.0.0.1:4001";
+const BUS: &str = "127.0.0.1:4002";
+const BLOB: &str = "127.0.0.1:4003";
+const HANDLER: &str = "127.0.0.1:4004";
+
+/// Everything on one desk.
+pub struct Desk {
+    pub catalog: Catalog,
+    pub ledger: Ledger,
+    pub sandbox: Arc<Sandbox>,
+    pub host: Arc<Host>,
+    pub wire: Arc<dyn Wire>,
+    clock: Arc<dyn Clock>,
+    /// What did not go well on the way: failed invocations and dead letters.
+    pub ailments: Arc<Mutex<Vec<String>>>,
+}
+
+/// The folder of the repository.
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+impl Desk {
+    /// The example that a newcomer runs.
+    pub async fn example() -> Desk {
+        let examples = root().join("examples");
+        Desk::with(&examples.join("catalog"), &examples.join("estate.yaml")).await
+    }
+
+    /// A desk with another catalog and estate.
+    pub async fn with(catalog: &Path, estate: &Path) -> Desk {
+        let loaded = load::catalog(catalog).unwrap();
+        let estate = load::estate(estate).unwrap();
+        Desk::of(loaded, &estate, |wire| wire).await
+    }
+
+    /// A desk whose handler reaches the world through `around`, which may spoil its requests.
+    pub async fn of(
+        loaded: Loaded,
+        estate: &Estate,
+        around: impl FnOnce(Arc<dyn Wire>) -> Arc<dyn Wire>,
+    ) -> Desk {
+        let clock: Arc<dyn Clock> = Arc::new(PausedClock::starting_at(estate.start));
+        let package =
+            Package::of(functions::package::HOST_JSON, owned(), &BTreeMap::new()).unwrap();
+        assert!(package.refused.is_empty(), "{:?}", package.refused);
+        let options = SandboxOptions {
+            blob_url: format!("http://{BLOB}"),
+            queues: package.queues().iter().map(|it| it.parse().unwrap()).collect(),
+            identity_secret: "secret".to_owned(),
+            retry_after_always: false,
+        };
+        let time = Time::Told(Arc::clone(&clock));
+        let sandbox = Arc::new(Sandbox::open(estate, &Place::Memory, time, options).unwrap());
+        let routers = sandbox.routers();
+
+        let settings = settings(&loaded.catalog);
+        let services = [(ARM, routers.arm), (BUS, routers.bus), (BLOB, routers.blob)];
+        let world = Local::to(services.map(|(host, router)| (host.to_owned(), router)));
+        let tokens = Arc::new(Tokens::fixed("a-token".to_owned()));
+        let wire = around(Arc::new(world));
+        let app = App::new(settings, Arc::clone(&wire), Arc::clone(&clock), tokens).unwrap();
+        let handler = Local::to([(HANDLER.to_owned(), Arc::new(app).router())]);
+
+        let ailments = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&ailments);
+        let options = HostOptions {
+            handler: format!("http://{HANDLER}"),
+            namespace: "desk".to_owned(),
+            azure: Some(Arc::clone(&sandbox.azure)),
+            observer: Some(Arc::new(move |activity| {
+                seen.lock().unwrap().extend(ailment(activity));
+            })),
+            ..HostOptions::default()
+        };
+        let host = Host::new(
+            package,
+            Arc::clone(&sandbox.bus),
+            Arc::clone(&sandbox.database),
+            Arc::clone(&clock),
+            sandbox.holds.clone(),
+            Arc::new(handler),
+            options,
+        )
+        .unwrap();
+
+        let ledger = ledger_of(&loaded.catalog, &wire, &clock);
+        publish(&ledger, &loaded, clock.now()).await;
+        let catalog = loaded.catalog;
+        Desk { catalog, ledger, sandbox, host, wire, clock, ailments }
+    }
+
+    /// The desk's time.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// Lets everything happen that happens until `at`.
+    pub async fn run_to(&mut self, at: DateTime<Utc>) {
+        let over = |activity: &Activity| match activity {
+            Activity::Started { at: then, .. }
+            | Activity::Ended { at: then, .. }
+            | Activity::DeadLettered { at: then, .. } => *then >= at,
+        };
+        self.host.run_until(over).await.unwrap();
+    }
+
+    /// Runs until every image has a release of its own run, owes nothing and has been judged since.
+    /// At most `days`.
+    pub async fn run_until_over(&mut self, days: i64) {
+        let end = self.now() + chrono::TimeDelta::days(days);
+        while self.now() < end {
+            self.run_to(self.now() + chrono::TimeDelta::hours(1)).await;
+            if self.is_over().await {
+                return;
+            }
+        }
+        panic!("not over after {days} days:\n{}", self.story().await);
+    }
+
+    async fn is_over(&self) -> bool {
+        for image in self.images() {
+            let entries = self.entries(&image).await;
+            let state = self.state(&image).await;
+            let released = entries.iter().rev().find(|entry| {
+                entry.events.iter().any(|it| matches!(it, Event::RunReleased { .. }))
+            });
+            let Some(released) = released else { return false };
+            if !state.is_quiet() || state.judged_at.is_none_or(|at| at <= released.at) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The images of the catalog.
+    pub fn images(&self) -> Vec<ImageName> {
+        self.catalog.images.iter().map(|it| it.name.clone()).collect()
+    }
+
+    /// The state of an image.
+    pub async fn state(&self, image: &ImageName) -> State {
+        self.ledger.read(&StreamName::Image(image.clone())).await.unwrap().state
+    }
+
+    /// The entries of an image, oldest first.
+    pub async fn entries(&self, image: &ImageName) -> Vec<Entry> {
+        let entries = self.ledger.entries(&StreamName::Image(image.clone())).await.unwrap();
+        entries.into_iter().map(|(_, entry)| entry).collect()
+    }
+
+    /// The events of an image, oldest first.
+    pub async fn events(&self, image: &str) -> Vec<Event> {
+        let image = image.parse().unwrap();
+        self.entries(&image).await.into_iter().flat_map(|entry| entry.events).collect()
+    }
+
+    /// What happened, for a person who looks at a failed test.
+    pub async fn story(&self) -> String {
+        let mut lines = Vec::new();
+        for image in self.images() {
+            for (seq, entry) in self.entries(&image).await.iter().enumerate() {
+                for event in &entry.events {
+                    let at = entry.at.format("%m-%d %H:%M:%S");
+                    lines.push(format!("{at} {image} {} {}: {event:?}", seq + 1, entry.by));
+                }
+            }
+            lines.push(format!("{image} wants {:?}", self.state(&image).await.wants()));
+        }
+        lines.extend(self.ailments.lock().unwrap().iter().cloned());
+        lines.join("\n")
+    }
+}
+
+/// The ledger of `catalog`, reached as the handler reaches it.
+pub fn ledger_of(catalog: &Catalog, wire: &Arc<dyn Wire>, clock: &Arc<dyn Clock>) -> Ledger {
+    let tokens = Arc::new(Tokens::fixed("a-token".to_owned()));
+    let (wire, clock) = (Arc::clone(wire), Arc::clone(clock));
+    let outbound = seam::Outbound::new(wire, clock, tokens, [BLOB.to_owned()]);
+    let store = seam::store::open(&format!("http://{BLOB}/goldsmith/goldsmith"), &outbound);
+    Ledger::new(store.unwrap(), catalog.catalog.clone())
+}
+
+async fn publish(ledger: &Ledger, loaded: &Loaded, at: DateTime<Utc>) {
+    for bytes in loaded.files.values() {
+        ledger.put_blob(bytes.clone().into()).await.unwrap();
+    }
+    let bytes = serde_json::to_vec(&loaded.catalog).unwrap();
+    let catalog = ledger.put_blob(bytes.into()).await.unwrap();
+    let mut stream = ledger.read(&StreamName::Catalog).await.unwrap();
+    let draft = Draft {
+        id: format!("publish.{catalog}"),
+        cause: "test".to_owned(),
+        by: "test".to_owned(),
+        at,
+        policy: catalog.clone(),
+        events: vec![Event::CatalogPublished { catalog }],
+    };
+    ledger.append(&mut stream, draft).await.unwrap();
+}
+
+fn settings(catalog: &Catalog) -> Settings {
+    let address = |host: &str| format!("http://{host}").parse().unwrap();
+    Settings {
+        catalog: catalog.catalog.clone(),
+        arm: address(ARM),
+        bus: address(BUS),
+        store: format!("http://{BLOB}/goldsmith/goldsmith").parse().unwrap(),
+        blobs: format!("http://{BLOB}/{{account}}"),
+        client_id: None,
+        webhook: None,
+        desk_time: false,
+    }
+}
+
+fn owned() -> Vec<(String, String)> {
+    let functions = functions::package::functions();
+    functions.iter().map(|(name, json)| ((*name).to_owned(), (*json).to_owned())).collect()
+}
+
+fn ailment(activity: &Activity) -> Option<String> {
+    match activity {
+        Activity::Started { .. } => None,
+        Activity::Ended { outcome: Outcome::Succeeded, .. } => None,
+        Activity::Ended { function, outcome, at, .. } => {
+            Some(format!("{at} {function} ended {outcome:?}"))
+        }
+        Activity::DeadLettered { queue, message_id, reason, at } => {
+            Some(format!("{at} {queue} gave up {message_id}: {reason}"))
+        }
+    }
+}

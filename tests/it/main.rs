@@ -1,0 +1,5 @@
+//! The product as a whole, in one binary: the walk in one process under paused time, and the
+//! processes that `goldsmith up` starts.
+
+mod desk;
+mod lifecycle;
