@@ -119,9 +119,14 @@ impl Evidence {
         versions.iter().find(|it| it.number == number)?.published_at
     }
 
-    /// The state of the image when it was read.
-    pub fn state(&self, image: &ImageName) -> Option<&State> {
-        self.states.get(image)
+    /// How a version stood when it was read; one that is gone is deleted.
+    pub fn standing(&self, image: &ImageName, number: VersionNumber) -> Standing {
+        let (Some(versions), Some(state)) = (self.versions.get(image), self.states.get(image))
+        else {
+            return Standing::Deleted;
+        };
+        let version = versions.iter().find(|it| it.number == number);
+        version.map_or(Standing::Deleted, |it| standing(state, it))
     }
 
     fn version_facts(

@@ -69,7 +69,8 @@ pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
             let under_way = known.is_some_and(|it| it.retiring.is_some());
             if let (Some(stage), false) = (verdict.stage(), under_way) {
                 let reasons = verdict.reasons().to_vec();
-                entries.push(vec![Event::RetirementDue { version, stage, reasons }]);
+                let standing = evidence.standing(&image, version);
+                entries.push(vec![Event::RetirementDue { version, stage, standing, reasons }]);
             }
         }
         if !entries.is_empty() {

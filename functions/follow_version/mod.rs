@@ -140,9 +140,9 @@ fn is_settled(version: &Version) -> bool {
 
 async fn retirement(cx: &Context, visit: &Visit) -> Step {
     let number = visit.version()?;
-    let retiring = visit.state().versions.get(&number).and_then(|it| it.retiring.as_ref());
-    let Some(Retiring { stage, reasons, .. }) = retiring else { return Ok(Done::Nothing) };
-    let reasons = reasons.clone();
+    let Some(known) = visit.state().versions.get(&number) else { return Ok(Done::Nothing) };
+    let Some(Retiring { stage, reasons, .. }) = &known.retiring else { return Ok(Done::Nothing) };
+    let (standing, reasons) = (known.standing, reasons.clone());
     let id = cx.definition(&visit.image).version(number);
 
     let version = match cx.arm.version(&id).await {
@@ -160,6 +160,7 @@ async fn retirement(cx: &Context, visit: &Visit) -> Step {
     let due_again = |stage: Retirement| Event::RetirementDue {
         version: number,
         stage,
+        standing,
         reasons: reasons.clone(),
     };
     let event = match stage {

@@ -18,48 +18,55 @@ use sandbox::host::{Activity, Host, HostOptions, Outcome, Package};
 use sandbox::{Place, Sandbox, SandboxOptions, Time};
 use seam::{Clock, Local, PausedClock, Tokens, Wire};
 
+use crate::spoiled::Spoil;
+
 const ARM: &str = "127.0.0.1:4001";
 const BUS: &str = "127.0.0.1:4002";
 const BLOB: &str = "127.0.0.1:4003";
-const HANDLER: &str = "127.0.0.1:4004";
+pub(crate) const HANDLER: &str = "127.0.0.1:4004";
 
 /// Everything on one desk.
-pub struct Desk {
-    pub catalog: Catalog,
-    pub ledger: Ledger,
-    pub sandbox: Arc<Sandbox>,
-    pub host: Arc<Host>,
-    pub wire: Arc<dyn Wire>,
+pub(crate) struct Desk {
+    pub(crate) catalog: Catalog,
+    pub(crate) ledger: Ledger,
+    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) host: Arc<Host>,
+    /// A wire to the first handler that spoils nothing.
+    direct: Arc<dyn Wire>,
     clock: Arc<dyn Clock>,
     /// What did not go well on the way: failed invocations and dead letters.
-    pub ailments: Arc<Mutex<Vec<String>>>,
+    pub(crate) ailments: Arc<Mutex<Vec<String>>>,
 }
 
 /// The folder of the repository.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 impl Desk {
     /// The example that a newcomer runs.
-    pub async fn example() -> Desk {
+    pub(crate) async fn example() -> Desk {
         let examples = root().join("examples");
         Desk::with(&examples.join("catalog"), &examples.join("estate.yaml")).await
     }
 
     /// A desk with another catalog and estate.
-    pub async fn with(catalog: &Path, estate: &Path) -> Desk {
+    pub(crate) async fn with(catalog: &Path, estate: &Path) -> Desk {
         let loaded = load::catalog(catalog).unwrap();
         let estate = load::estate(estate).unwrap();
-        Desk::of(loaded, &estate, |wire| wire).await
+        Desk::of(loaded, &estate, Spoil::default()).await
     }
 
-    /// A desk whose handler reaches the world through `around`, which may spoil its requests.
-    pub async fn of(
-        loaded: Loaded,
-        estate: &Estate,
-        around: impl FnOnce(Arc<dyn Wire>) -> Arc<dyn Wire>,
-    ) -> Desk {
+    /// The example, with a spoiled wire.
+    pub(crate) async fn spoiled(spoil: Spoil) -> Desk {
+        let examples = root().join("examples");
+        let loaded = load::catalog(&examples.join("catalog")).unwrap();
+        let estate = load::estate(&examples.join("estate.yaml")).unwrap();
+        Desk::of(loaded, &estate, spoil).await
+    }
+
+    /// A desk whose wires are spoiled: the handler's to the world, the host's to the handler.
+    pub(crate) async fn of(loaded: Loaded, estate: &Estate, spoil: Spoil) -> Desk {
         let clock: Arc<dyn Clock> = Arc::new(PausedClock::starting_at(estate.start));
         let package =
             Package::of(functions::package::HOST_JSON, owned(), &BTreeMap::new()).unwrap();
@@ -78,9 +85,16 @@ impl Desk {
         let services = [(ARM, routers.arm), (BUS, routers.bus), (BLOB, routers.blob)];
         let world = Local::to(services.map(|(host, router)| (host.to_owned(), router)));
         let tokens = Arc::new(Tokens::fixed("a-token".to_owned()));
-        let wire = around(Arc::new(world));
-        let app = App::new(settings, Arc::clone(&wire), Arc::clone(&clock), tokens).unwrap();
-        let handler = Local::to([(HANDLER.to_owned(), Arc::new(app).router())]);
+        let plain: Arc<dyn Wire> = Arc::new(world);
+        let wire = (spoil.world)(Arc::clone(&plain));
+        let mut apps: Vec<Arc<dyn Wire>> = Vec::new();
+        for _ in 0..spoil.handlers {
+            let (wire, clock) = (Arc::clone(&wire), Arc::clone(&clock));
+            let app = App::new(settings.clone(), wire, clock, Arc::clone(&tokens)).unwrap();
+            apps.push(Arc::new(Local::to([(HANDLER.to_owned(), Arc::new(app).router())])));
+        }
+        let direct = Arc::clone(&apps[0]);
+        let handler = (spoil.handler)(apps);
 
         let ailments = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&ailments);
@@ -99,24 +113,24 @@ impl Desk {
             Arc::clone(&sandbox.database),
             Arc::clone(&clock),
             sandbox.holds.clone(),
-            Arc::new(handler),
+            Arc::clone(&handler),
             options,
         )
         .unwrap();
 
-        let ledger = ledger_of(&loaded.catalog, &wire, &clock);
+        let ledger = ledger_of(&loaded.catalog, &plain, &clock);
         publish(&ledger, &loaded, clock.now()).await;
         let catalog = loaded.catalog;
-        Desk { catalog, ledger, sandbox, host, wire, clock, ailments }
+        Desk { catalog, ledger, sandbox, host, direct, clock, ailments }
     }
 
     /// The desk's time.
-    pub fn now(&self) -> DateTime<Utc> {
+    pub(crate) fn now(&self) -> DateTime<Utc> {
         self.clock.now()
     }
 
     /// Lets everything happen that happens until `at`.
-    pub async fn run_to(&mut self, at: DateTime<Utc>) {
+    pub(crate) async fn run_to(&mut self, at: DateTime<Utc>) {
         let over = |activity: &Activity| match activity {
             Activity::Started { at: then, .. }
             | Activity::Ended { at: then, .. }
@@ -127,7 +141,7 @@ impl Desk {
 
     /// Runs until every image has a release of its own run, owes nothing and has been judged since.
     /// At most `days`.
-    pub async fn run_until_over(&mut self, days: i64) {
+    pub(crate) async fn run_until_over(&mut self, days: i64) {
         let end = self.now() + chrono::TimeDelta::days(days);
         while self.now() < end {
             self.run_to(self.now() + chrono::TimeDelta::hours(1)).await;
@@ -153,30 +167,45 @@ impl Desk {
         true
     }
 
+    /// Hands a request to the handler, past the host, and returns the status of its answer.
+    pub(crate) async fn handler_once(&self, request: seam::Request) -> u16 {
+        self.direct.send(request).await.unwrap().status.as_u16()
+    }
+
     /// The images of the catalog.
-    pub fn images(&self) -> Vec<ImageName> {
+    pub(crate) fn images(&self) -> Vec<ImageName> {
         self.catalog.images.iter().map(|it| it.name.clone()).collect()
     }
 
     /// The state of an image.
-    pub async fn state(&self, image: &ImageName) -> State {
+    pub(crate) async fn state(&self, image: &ImageName) -> State {
         self.ledger.read(&StreamName::Image(image.clone())).await.unwrap().state
     }
 
     /// The entries of an image, oldest first.
-    pub async fn entries(&self, image: &ImageName) -> Vec<Entry> {
+    pub(crate) async fn entries(&self, image: &ImageName) -> Vec<Entry> {
         let entries = self.ledger.entries(&StreamName::Image(image.clone())).await.unwrap();
         entries.into_iter().map(|(_, entry)| entry).collect()
     }
 
     /// The events of an image, oldest first.
-    pub async fn events(&self, image: &str) -> Vec<Event> {
+    pub(crate) async fn events(&self, image: &str) -> Vec<Event> {
         let image = image.parse().unwrap();
         self.entries(&image).await.into_iter().flat_map(|entry| entry.events).collect()
     }
 
+    /// The events of every image, each with the image it happened to.
+    pub(crate) async fn all_events(&self) -> Vec<(String, Event)> {
+        let mut all = Vec::new();
+        for image in self.images() {
+            let events = self.events(image.as_str()).await;
+            all.extend(events.into_iter().map(|event| (image.to_string(), event)));
+        }
+        all
+    }
+
     /// What happened, for a person who looks at a failed test.
-    pub async fn story(&self) -> String {
+    pub(crate) async fn story(&self) -> String {
         let mut lines = Vec::new();
         for image in self.images() {
             for (seq, entry) in self.entries(&image).await.iter().enumerate() {
@@ -193,7 +222,7 @@ impl Desk {
 }
 
 /// The ledger of `catalog`, reached as the handler reaches it.
-pub fn ledger_of(catalog: &Catalog, wire: &Arc<dyn Wire>, clock: &Arc<dyn Clock>) -> Ledger {
+pub(crate) fn ledger_of(catalog: &Catalog, wire: &Arc<dyn Wire>, clock: &Arc<dyn Clock>) -> Ledger {
     let tokens = Arc::new(Tokens::fixed("a-token".to_owned()));
     let (wire, clock) = (Arc::clone(wire), Arc::clone(clock));
     let outbound = seam::Outbound::new(wire, clock, tokens, [BLOB.to_owned()]);

@@ -2,4 +2,8 @@
 //! processes that `goldsmith up` starts.
 
 mod desk;
+mod spoiled;
 mod lifecycle;
+mod twice;
+mod faults;
+mod layout;

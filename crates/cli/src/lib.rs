@@ -15,6 +15,10 @@ pub mod check;
 pub mod publish;
 pub mod state_folder;
 pub mod story;
+pub mod page;
+pub mod told;
+pub mod status;
+pub mod log;
 pub mod up;
 pub mod handler;
 
@@ -53,6 +57,10 @@ pub enum Command {
     Schema(schema::SchemaArgs),
     /// Live through it all on this desk: a simulated Azure, and the handler that ships.
     Up(Box<up::UpArgs>),
+    /// Tell where every image stands, from a state folder's ledger alone.
+    Status(status::StatusArgs),
+    /// Tell the story of an image.
+    Log(log::LogArgs),
     /// Be the handler of the function app; a Functions host starts it.
     Handler(handler::HandlerArgs),
 }
@@ -82,6 +90,8 @@ pub fn run(command: Command, terminal: &mut Terminal) -> io::Result<Exit> {
         Command::Check(args) => check::run(&args, terminal),
         Command::Schema(args) => schema::run(&args, terminal),
         Command::Up(args) => up::run(&args, terminal),
+        Command::Status(args) => status::run(&args, terminal),
+        Command::Log(args) => log::run(&args, terminal),
         Command::Handler(args) => Ok(handler::run(&args)),
     }
 }

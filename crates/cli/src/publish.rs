@@ -91,7 +91,7 @@ mod tests {
         for digest in loaded.files.keys() {
             assert!(ledger.blob(digest).await.is_ok(), "{digest}");
         }
-        assert_eq!(folder.catalogs().unwrap(), [loaded.catalog.catalog.clone()]);
+        assert_eq!(folder.catalogs().unwrap(), [loaded.catalog.catalog]);
     }
 
     #[tokio::test]

@@ -49,7 +49,6 @@ pub fn weight(event: &Event) -> Weight {
         | Event::VersionDeprecated { .. }
         | Event::VersionTrimmed { .. }
         | Event::VersionDeleted { .. }
-        | Event::RunWoken { .. }
         | Event::StepFailed { .. }
         | Event::CatalogPublished { .. }
         | Event::DeletionPlanProposed { .. }
@@ -95,6 +94,10 @@ pub fn version(event: &Event) -> Option<VersionNumber> {
         | Event::VersionDeprecated { version, .. }
         | Event::VersionTrimmed { version }
         | Event::VersionDeleted { version, .. } => Some(*version),
+        // A version's number, or a template's name, which ends with it.
+        Event::IntentRecorded { target, .. } | Event::EffectSettled { target, .. } => {
+            target.rsplit('-').next()?.parse().ok()
+        }
         _ => None,
     }
 }
@@ -115,11 +118,15 @@ pub fn sentence(event: &Event) -> String {
         Event::RunOpened { why, base, .. } => format!("run opened ({why}), {}", from(base)),
         Event::IntentRecorded { intent, .. } => format!("about to {intent}"),
         Event::EffectSettled { target, operation, outcome } => {
-            let (what, on) = (write(*operation), last_part(target));
+            let (what, on) = (write(*operation), target);
             match outcome {
                 Outcome::Accepted => format!("Azure accepted the {what} of {on}"),
-                Outcome::Refused { because } => format!("Azure refused the {what} of {on}: {because}"),
-                Outcome::NotSent { because } => format!("the {what} of {on} was not sent: {because}"),
+                Outcome::Refused { because } => {
+                    format!("Azure refused the {what} of {on}: {because}")
+                }
+                Outcome::NotSent { because } => {
+                    format!("the {what} of {on} was not sent: {because}")
+                }
             }
         }
         Event::TemplateRequested { look_at, .. } => {
@@ -199,7 +206,8 @@ pub fn sentence(event: &Event) -> String {
         Event::VersionsJudged { kept } => match kept.len() {
             0 => "judged: no version is kept".to_owned(),
             _ => {
-                let kept = kept.iter().map(|(version, reasons)| because(&version.to_string(), reasons));
+                let kept =
+                    kept.iter().map(|(version, reasons)| because(&version.to_string(), reasons));
                 format!("judged, kept: {}", kept.collect::<Vec<_>>().join("; "))
             }
         },
@@ -219,7 +227,9 @@ pub fn sentence(event: &Event) -> String {
         Event::NoticeDue { text } => format!("people are to be told: {text}"),
         Event::PeopleTold { seq } => format!("people were told of what entry {seq} says"),
         Event::RunWoken { seq, function, generation } => {
-            format!("`{function}` of entry {seq} was overdue and woken again, the {generation}. time")
+            format!(
+                "`{function}` of entry {seq} was overdue and woken again, the {generation}. time"
+            )
         }
         Event::StepFailed { function, reason, .. } => format!("`{function}` gave up: {reason}"),
         Event::CatalogPublished { catalog } => {
@@ -263,12 +273,6 @@ fn retired(stage: Retirement) -> &'static str {
 /// The word for a severity on screen.
 pub fn severity_word(severity: Severity) -> String {
     format!("{severity:?}").to_lowercase()
-}
-
-/// A resource id is long; its last two parts name the thing.
-fn last_part(target: &str) -> String {
-    let parts: Vec<&str> = target.rsplit('/').take(2).collect();
-    parts.into_iter().rev().collect::<Vec<_>>().join("/")
 }
 
 fn because(what: &str, reasons: &[String]) -> String {
@@ -321,11 +325,8 @@ mod tests {
 
     #[test]
     fn findings_are_told_the_worst_first_and_without_zeros() {
-        let findings = BTreeMap::from([
-            (Severity::Low, 3),
-            (Severity::Medium, 0),
-            (Severity::Critical, 1),
-        ]);
+        let findings =
+            BTreeMap::from([(Severity::Low, 3), (Severity::Medium, 0), (Severity::Critical, 1)]);
         let scanned = Event::ImageScanned {
             version: VersionNumber::new(1, 0, 0),
             report: String::new(),
@@ -337,13 +338,16 @@ mod tests {
     }
 
     #[test]
-    fn a_resource_is_named_by_the_end_of_its_id() {
-        let event = Event::EffectSettled {
-            target: "/subscriptions/1/galleries/g/images/web/versions/1.0.0".to_owned(),
-            operation: Operation::UpdateVersion,
+    fn a_write_is_about_the_version_that_its_target_ends_with() {
+        let settled = |target: &str| Event::EffectSettled {
+            target: target.to_owned(),
+            operation: Operation::RunTemplate,
             outcome: Outcome::Accepted,
         };
 
-        assert_eq!(sentence(&event), "Azure accepted the update of versions/1.0.0");
+        assert_eq!(version(&settled("ubuntu-2204-web-1.6.0")), Some(VersionNumber::new(1, 6, 0)));
+        assert_eq!(version(&settled("1.6.0")), Some(VersionNumber::new(1, 6, 0)));
+        assert_eq!(version(&settled("ubuntu-2204-web")), None);
+        assert_eq!(sentence(&settled("web-1.6.0")), "Azure accepted the start of web-1.6.0");
     }
 }

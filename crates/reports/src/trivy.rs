@@ -250,8 +250,9 @@ mod tests {
         fixed["FixedVersion"] = json!("5.0");
         fixed["InstalledVersion"] = json!("4.9");
         let again = [
-            vulnerability("CVE-1", "linux", "HIGH"),
+            vulnerability("CVE-1", "linux", "LOW"),
             fixed,
+            vulnerability("CVE-1", "linux", "HIGH"),
             vulnerability("CVE-1", "linux-headers", "LOW"),
         ];
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::Severity;
 use crate::rings::PlannedRing;
+use crate::standing::Standing;
 use crate::trigger::Trigger;
 use crate::wake::Function;
 use crate::{ImageName, Region, VersionNumber};
@@ -149,7 +150,14 @@ pub enum Event {
     #[serde(rename_all = "camelCase")]
     VersionsJudged { kept: BTreeMap<VersionNumber, Vec<String>> },
     #[serde(rename_all = "camelCase")]
-    RetirementDue { version: VersionNumber, stage: Retirement, reasons: Vec<String> },
+    RetirementDue {
+        version: VersionNumber,
+        stage: Retirement,
+        /// How the version stood when it was judged; a version that was there before the ledger is
+        /// known by this.
+        standing: Standing,
+        reasons: Vec<String>,
+    },
     #[serde(rename_all = "camelCase")]
     RetirementRequested { version: VersionNumber, stage: Retirement, look_at: DateTime<Utc> },
     /// The world was read again before the write, and spoke against it.

@@ -24,13 +24,13 @@ pub enum Bump {
 
 impl Bump {
     /// What the run of these triggers raises. `previous_spec` is the [`spec_digest`] of the last
-    /// run that made a version; an image without one counts as changed.
+    /// run that made a version; when nobody knows it, nothing says that it has changed.
     pub fn of<'a>(
         previous_spec: Option<&str>,
         spec: &str,
         triggers: impl IntoIterator<Item = &'a Trigger>,
     ) -> Bump {
-        if previous_spec != Some(spec) {
+        if previous_spec.is_some_and(|it| it != spec) {
             return Bump::Major;
         }
         let brings_updates = |trigger: &Trigger| match trigger {
@@ -211,7 +211,7 @@ mod tests {
         let base = Trigger::Base { version: "22.04.202609080".into() };
 
         assert_eq!(Bump::of(Some("a"), "b", [&person]), Bump::Major);
-        assert_eq!(Bump::of(None, "b", [&person]), Bump::Major);
+        assert_eq!(Bump::of(None, "b", [&person]), Bump::Patch);
         assert_eq!(Bump::of(Some("a"), "a", [&person]), Bump::Patch);
         assert_eq!(Bump::of(Some("a"), "a", [&person, &base]), Bump::Minor);
     }

@@ -291,6 +291,42 @@ mod tests {
         assert!(message(&newer).contains("another version"));
     }
 
+    #[tokio::test]
+    async fn a_sandbox_goes_on_from_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let estate = Estate::parse(
+            "start: 2026-09-07T06:00:00Z
+tenant: 72f988bf-86f1-41af-91ab-2d7cd011db47
+subscriptions:
+  - id: 9b3a4e6c-2f57-4c1d-8e0a-5d6f7a8b9c0d
+    name: images
+",
+        )
+        .unwrap();
+        let open = || {
+            let options = SandboxOptions {
+                blob_url: "http://127.0.0.1:1".to_owned(),
+                queues: vec!["judge_image".parse().unwrap()],
+                identity_secret: "secret".to_owned(),
+                retry_after_always: false,
+            };
+            let place = Place::Folder(folder.path().to_owned());
+            Sandbox::open(&estate, &place, Time::Desk(Speed::Jump), options).unwrap()
+        };
+        let first = open();
+        let later = estate.start + chrono::TimeDelta::hours(5);
+        drop(first.holds.sleep_until(&*first.clock, later, first.holds.take()).await);
+        first.bus.deliver(INGRESS, "event", "{}", later).unwrap();
+        first.blobs.put("golden", "ledger", "a/1", *b"x").unwrap();
+        drop(first);
+
+        let second = open();
+        assert_eq!(second.clock.now(), later);
+        assert_eq!(second.bus.receive(INGRESS).unwrap().unwrap().message_id, "event");
+        assert_eq!(second.blobs.get("golden", "ledger", "a/1").unwrap().unwrap(), b"x");
+        assert_eq!(second.bus.queues().collect::<Vec<_>>(), [INGRESS, "judge_image"]);
+    }
+
     #[test]
     fn a_folder_is_opened_once_at_a_time() {
         let folder = tempfile::tempdir().unwrap();

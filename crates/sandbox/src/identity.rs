@@ -65,14 +65,13 @@ impl Identity {
         format!("{header}.{claims}.{}", URL_SAFE_NO_PAD.encode("unsigned"))
     }
 
-    fn grant(&self, query: &BTreeMap<String, String>) -> std::result::Result<Grant, Response> {
-        let Some(resource) = query.get("resource").filter(|it| !it.is_empty()) else {
-            return Err(refusal(StatusCode::BAD_REQUEST, "the query has no `resource`"));
-        };
+    /// None when the query does not say for what.
+    fn grant(&self, query: &BTreeMap<String, String>) -> Option<Grant> {
+        let resource = query.get("resource").filter(|it| !it.is_empty())?;
         let expires = self.clock.now() + LIFE;
         let client_id = query.get("client_id").cloned().unwrap_or_else(|| self.client_id());
         let token = self.token(resource, expires);
-        Ok(Grant { token, expires, resource: resource.clone(), client_id })
+        Some(Grant { token, expires, resource: resource.clone(), client_id })
     }
 }
 
@@ -96,8 +95,8 @@ async fn app_service(
         return refusal(StatusCode::BAD_REQUEST, "api-version must be 2019-08-01");
     }
     match identity.grant(&query) {
-        Err(refused) => refused,
-        Ok(grant) => Json(json!({
+        None => refusal(StatusCode::BAD_REQUEST, "the query has no `resource`"),
+        Some(grant) => Json(json!({
             "access_token": grant.token,
             "expires_on": grant.expires.timestamp().to_string(),
             "resource": grant.resource,
@@ -118,8 +117,8 @@ async fn virtual_machine(
         return refusal(StatusCode::BAD_REQUEST, "the header `Metadata: true` is missing");
     }
     match identity.grant(&query) {
-        Err(refused) => refused,
-        Ok(grant) => Json(json!({
+        None => refusal(StatusCode::BAD_REQUEST, "the query has no `resource`"),
+        Some(grant) => Json(json!({
             "access_token": grant.token,
             "client_id": grant.client_id,
             "expires_in": LIFE.num_seconds().to_string(),

@@ -129,8 +129,8 @@ async fn the_token_is_followed_and_not_the_flag() {
 
 #[tokio::test]
 async fn a_total_that_changes_between_pages_is_told() {
-    let script = Script::answering(200, page(2995, json!([machine("/1")]), Some("t1")))
-        .then(200, page(2994, json!([machine("/2")]), None))
+    let script = Script::answering(200, page(3, json!([machine("/1")]), Some("t1")))
+        .then(200, page(2, json!([machine("/2")]), None))
         .then(200, visible(&["a"]));
 
     assert!(users(&script, &in_subscriptions(&["a"])).await.unwrap().moved);

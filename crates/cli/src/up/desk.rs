@@ -79,7 +79,8 @@ impl Desk {
         };
 
         let app = folder.app();
-        stage_app(&app).with_context(|| format!("staging the function app in `{}`", app.display()))?;
+        stage_app(&app)
+            .with_context(|| format!("staging the function app in `{}`", app.display()))?;
         let settings = settings(&loaded.catalog, &addresses);
         let package = Package::load(&app, &settings)?;
         if let Some((function, reason)) = package.refused.first() {
@@ -96,8 +97,9 @@ impl Desk {
         let sandbox = Sandbox::open(estate, &place, Time::Desk(speed(args)), options)?;
         let hold = sandbox.holds.take();
 
-        let ledger =
-            folder.ledger(loaded.catalog.catalog.clone()).map_err(|error| anyhow::anyhow!(error))?;
+        let ledger = folder
+            .ledger(loaded.catalog.catalog.clone())
+            .map_err(|error| anyhow::anyhow!(error))?;
         publish(&ledger, loaded, sandbox.clock.now(), "goldsmith up").await?;
 
         let routers = sandbox.routers();

@@ -3,15 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-const ESTATE: (&str, &[u8]) =
-    ("estate.yaml", include_bytes!("../../../../examples/estate.yaml"));
+const ESTATE: (&str, &[u8]) = ("estate.yaml", include_bytes!("../../../../examples/estate.yaml"));
 
 const CATALOG: [(&str, &[u8]); 8] = [
     ("catalog.yaml", include_bytes!("../../../../examples/catalog/catalog.yaml")),
-    (
-        "files/nginx-site.conf",
-        include_bytes!("../../../../examples/catalog/files/nginx-site.conf"),
-    ),
+    ("files/nginx-site.conf", include_bytes!("../../../../examples/catalog/files/nginx-site.conf")),
     (
         "scripts/apt-updates.sh",
         include_bytes!("../../../../examples/catalog/scripts/apt-updates.sh"),
@@ -20,10 +16,7 @@ const CATALOG: [(&str, &[u8]); 8] = [
         "scripts/dnf-updates.sh",
         include_bytes!("../../../../examples/catalog/scripts/dnf-updates.sh"),
     ),
-    (
-        "scripts/harden-ssh.sh",
-        include_bytes!("../../../../examples/catalog/scripts/harden-ssh.sh"),
-    ),
+    ("scripts/harden-ssh.sh", include_bytes!("../../../../examples/catalog/scripts/harden-ssh.sh")),
     (
         "scripts/harden-windows.ps1",
         include_bytes!("../../../../examples/catalog/scripts/harden-windows.ps1"),

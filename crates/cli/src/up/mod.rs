@@ -1,19 +1,17 @@
 //! `goldsmith up`: the whole of it on one desk. A simulated Azure, the very handler that ships as a
 //! child process, and desk time, in which weeks take seconds.
 
-mod desk;
-mod ending;
-mod example;
-mod follower;
-mod lines;
-mod outcome;
-mod reporter;
-mod screen;
-mod stage;
-mod summary;
-mod watch;
-
-pub use ending::waits_for;
+pub mod desk;
+pub mod ending;
+pub mod example;
+pub mod follower;
+pub mod lines;
+pub mod outcome;
+pub mod reporter;
+pub mod screen;
+pub mod stage;
+pub mod summary;
+pub mod watch;
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -23,6 +21,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use chrono::TimeDelta;
+use ledger::{Entry, StreamName};
+use rules::state::Run;
 use sandbox::bus::Queue;
 use sandbox::estate::Estate;
 use sandbox::host::ProcessEvent;
@@ -33,11 +33,24 @@ use crate::load::{self, Loaded};
 use crate::state_folder::{self, StateFolder};
 use crate::terminal::{Exit, Terminal};
 use desk::Desk;
-use follower::Follower;
+use follower::{Follower, Noted};
 use outcome::{Outcome, Reasoned};
 use reporter::Reporter;
 use summary::Summary;
 use watch::{Over, Watch};
+
+/// What `run` is doing, in a few words.
+pub fn place_of(run: &Run) -> String {
+    stage::of(run).word
+}
+
+/// The events of an entry as `up --json` tells them.
+///
+/// # Errors
+/// When an event has no JSON form.
+pub fn json_lines(stream: StreamName, seq: u64, entry: Entry) -> serde_json::Result<Vec<String>> {
+    lines::happened(&Noted { stream, seq, entry })
+}
 
 /// Desk seconds per second, at most, for somebody who watches.
 const DEFAULT_SPEED: f64 = 300.0;
@@ -156,19 +169,19 @@ pub fn run(args: &UpArgs, terminal: &mut Terminal) -> io::Result<Exit> {
     runtime.shutdown_timeout(Duration::from_secs(1));
     let exit = match ended {
         Ok(exit) => exit,
-        Err(error) => match error.downcast::<io::Error>() {
-            Ok(error) if error.kind() == io::ErrorKind::BrokenPipe => return Err(error),
-            Ok(error) => failed(terminal, &error.into()),
-            Err(error) => failed(terminal, &error),
-        },
+        Err(error) if is_broken_pipe(&error) => return Err(io::ErrorKind::BrokenPipe.into()),
+        Err(error) => {
+            terminal.error(&format!("{error:#}"), None);
+            Exit::Failed
+        }
     };
     ground.leave(exit, terminal);
     Ok(exit)
 }
 
-fn failed(terminal: &mut Terminal, error: &anyhow::Error) -> Exit {
-    terminal.error(&format!("{error:#}"), None);
-    Exit::Failed
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|it| it.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// What there is before anything starts.
@@ -207,8 +220,8 @@ impl Ground {
             None => staged(example::stage_estate(&folder.examples()), terminal)?,
         };
         let loaded = check::accept(&catalog, load::catalog(&catalog), terminal);
-        let estate = load::estate(&estate)
-            .map_err(|error| check::say_error(&estate, &error, terminal));
+        let estate =
+            load::estate(&estate).map_err(|error| check::say_error(&estate, &error, terminal));
         match (loaded, estate) {
             (Ok(loaded), Ok(estate)) => Ok(Ground { folder, temporary, loaded, estate }),
             (Err(one), Err(other)) => Err(one.max(other)),
@@ -219,7 +232,9 @@ impl Ground {
     /// Removes a folder of its own; one that tells of something that went wrong is kept.
     fn leave(self, exit: Exit, terminal: &mut Terminal) {
         let Some(temporary) = self.temporary else { return };
-        if exit == Exit::Done {
+        let log = fs::metadata(self.folder.handler_log());
+        let nothing_happened = log.map_or(true, |it| it.len() == 0);
+        if exit == Exit::Done || nothing_happened {
             if let Err(error) = temporary.close() {
                 terminal.say(&format!("the temporary state was not removed: {error}\n"));
             }
@@ -442,8 +457,7 @@ fn open_log(path: &Path) -> anyhow::Result<File> {
 /// The command that goes on from here.
 fn go_on(args: &UpArgs) -> String {
     let mut command = "goldsmith up".to_owned();
-    let paths =
-        [("catalog", &args.catalog), ("estate", &args.estate), ("state", &args.state)];
+    let paths = [("catalog", &args.catalog), ("estate", &args.estate), ("state", &args.state)];
     for (name, path) in paths {
         if let Some(path) = path {
             command.push_str(&format!(" --{name} {}", path.display()));
@@ -497,7 +511,8 @@ mod tests {
 
     #[test]
     fn what_is_not_meant_is_refused() {
-        for wrong in [["--speed", "0"], ["--speed", "fast"], ["--queue", "a?"], ["--until-days", "0"]]
+        for wrong in
+            [["--speed", "0"], ["--speed", "fast"], ["--queue", "a?"], ["--until-days", "0"]]
         {
             assert!(parse(&wrong).is_err(), "{wrong:?}");
         }

@@ -48,12 +48,12 @@ pub struct Outcome {
     pub deleted: Vec<Reasoned>,
     /// What did not end well.
     pub failed: Vec<Reasoned>,
-    open: BTreeMap<(ImageName, VersionNumber), Open>,
+    pub(super) open: BTreeMap<(ImageName, VersionNumber), Open>,
 }
 
 /// A run that has begun.
 #[derive(Clone, Debug, PartialEq)]
-struct Open {
+pub(super) struct Open {
     why: String,
     base: PinnedBase,
     regions: Vec<Region>,
@@ -205,11 +205,15 @@ mod tests {
         let reasons = vec!["1 critical, at most 0".to_owned()];
         let (rejected, retired) = (version("1.1.0"), version("1.0.0"));
 
-        note(&mut outcome, "web", vec![
-            Event::ImageRejected { version: rejected, reasons: reasons.clone() },
-            Event::VersionDeprecated { version: rejected, reasons: reasons.clone() },
-            Event::VersionDeprecated { version: retired, reasons: vec!["old".to_owned()] },
-        ]);
+        note(
+            &mut outcome,
+            "web",
+            vec![
+                Event::ImageRejected { version: rejected, reasons: reasons.clone() },
+                Event::VersionDeprecated { version: rejected, reasons: reasons.clone() },
+                Event::VersionDeprecated { version: retired, reasons: vec!["old".to_owned()] },
+            ],
+        );
 
         let versions = |list: &[Reasoned]| list.iter().map(|it| it.version).collect::<Vec<_>>();
         assert_eq!(versions(&outcome.rejected), [Some(rejected)]);
@@ -221,11 +225,19 @@ mod tests {
         let mut outcome = Outcome::default();
         let reason = "no quota".to_owned();
 
-        note(&mut outcome, "web", vec![
-            Event::BuildFailed { version: version("1.0.0"), reason: reason.clone(), published: false },
-            Event::RunFailed { version: version("1.1.0"), reason: reason.clone() },
-            Event::StepFailed { seq: 1, function: rules::wake::Function::Notify, reason },
-        ]);
+        note(
+            &mut outcome,
+            "web",
+            vec![
+                Event::BuildFailed {
+                    version: version("1.0.0"),
+                    reason: reason.clone(),
+                    published: false,
+                },
+                Event::RunFailed { version: version("1.1.0"), reason: reason.clone() },
+                Event::StepFailed { seq: 1, function: rules::wake::Function::Notify, reason },
+            ],
+        );
 
         assert_eq!(outcome.failed.len(), 3);
         assert_eq!(outcome.failed[2].reasons, ["`notify` gave up: no quota"]);

@@ -11,6 +11,7 @@ use super::follower::{Follower, Noted};
 use super::lines::{self, Ready};
 use super::screen::Screen;
 use super::summary::Summary;
+use crate::page;
 use crate::story::{self, Weight};
 use crate::terminal::Terminal;
 
@@ -67,8 +68,9 @@ impl<'a> Reporter<'a> {
         }
         let Ready { arm, bus, blob, host, identity, handler_pid, .. } = ready;
         self.say(&format!(
-            "Azure on this desk: ARM {arm}, Service Bus {bus}, blobs {blob}, identity {identity}\n\
-             Functions host {host}, handler process {handler_pid}\n"
+            "Azure on this desk   ARM {arm}   Service Bus {bus}\n\
+             \u{20}                    blobs {blob}   identity {identity}\n\
+             Functions host       {host}, handler process {handler_pid}"
         ));
     }
 
@@ -110,7 +112,13 @@ impl<'a> Reporter<'a> {
             (StreamName::Image(image), None) => image.to_string(),
         };
         let (at, width) = (story::instant(noted.entry.at), self.subject_width);
-        format!("{at}  {subject:width$}  {}", story::sentence(event))
+        let head = format!("{at}  {subject:width$}  ");
+        let sentence = story::sentence(event);
+        match self.manner {
+            Manner::Drawn(_) => page::wrap(self.terminal.width, &head, head.len(), &sentence),
+            // A line for each, whoever reads them.
+            Manner::Json | Manner::Plain => format!("{head}{sentence}"),
+        }
     }
 
     /// A message was dead-lettered.
@@ -137,7 +145,9 @@ impl<'a> Reporter<'a> {
             Manner::Drawn(screen) => screen.clear(),
             Manner::Plain => {}
         }
-        let (width, fancy) = (self.terminal.width, self.terminal.fancy_out);
+        let fancy = self.terminal.fancy_out;
+        // A file has no width.
+        let width = if fancy { self.terminal.width } else { 100 };
         let page = summary.render(width, fancy);
         self.print(&page);
     }

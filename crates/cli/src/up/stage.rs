@@ -35,7 +35,9 @@ pub fn of(run: &Run) -> Place {
         }
         Stage::Replicated { .. } => (STATIONS, "released".to_owned()),
         Stage::Releasing { ring: at } => (6, format!("releasing to {}", ring(*at))),
-        Stage::Paused { ring: at, because, .. } => (6, format!("paused before {}: {because}", ring(*at))),
+        Stage::Paused { ring: at, because, .. } => {
+            (6, format!("paused before {}: {because}", ring(*at)))
+        }
     };
     Place { station, word }
 }

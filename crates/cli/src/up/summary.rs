@@ -6,6 +6,7 @@ use sandbox::azure::Calls;
 use serde::Serialize;
 
 use super::outcome::{Outcome, Reasoned, Released};
+use crate::page;
 use crate::story::instant;
 
 /// Everything the end is told from.
@@ -52,9 +53,6 @@ struct CallCounts {
     write: u64,
     delete: u64,
 }
-
-/// Where the reasons begin.
-const INDENT: usize = 4;
 
 impl Summary {
     /// True when nothing failed, nothing is missing and every message was understood.
@@ -123,7 +121,7 @@ impl Summary {
         }
         page.heading(&mut text, "messages", "that nobody could act on", self.messages.len());
         for message in &self.messages {
-            page.wrapped(&mut text, INDENT, message);
+            text.push_str(&page::wrap(page.width, "  ", 4, message));
         }
 
         text.push('\n');
@@ -189,31 +187,19 @@ impl Page {
             text.push('\n');
         }
         for (index, reason) in reasons.iter().enumerate() {
-            let first = if index == 0 { head.clone() } else { " ".repeat(head.len()) };
-            let below = " ".repeat(head.len());
-            let options = textwrap::Options::new(self.width)
-                .initial_indent(&first)
-                .subsequent_indent(&below)
-                .break_words(false);
-            text.push_str(&textwrap::fill(reason, options));
-            text.push('\n');
+            let head = if index == 0 { head.clone() } else { " ".repeat(head.len()) };
+            text.push_str(&page::wrap(self.width, &head, head.len(), reason));
         }
-    }
-
-    fn wrapped(&self, text: &mut String, indent: usize, sentence: &str) {
-        let (first, below) = (" ".repeat(indent - 2), " ".repeat(indent));
-        let options = textwrap::Options::new(self.width)
-            .initial_indent(&first)
-            .subsequent_indent(&below)
-            .break_words(false);
-        text.push_str(&textwrap::fill(sentence, options));
-        text.push('\n');
     }
 }
 
 fn days(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
-    let hours = (to - from).num_hours();
-    if hours < 48 { counted(hours.unsigned_abs(), "hour") } else { format!("{} days", hours / 24) }
+    let passed = to - from;
+    match (passed.num_minutes().unsigned_abs(), passed.num_hours().unsigned_abs()) {
+        (minutes, ..2) => counted(minutes, "minute"),
+        (_, hours @ ..48) => counted(hours, "hour"),
+        (_, hours) => counted(hours / 24, "day"),
+    }
 }
 
 fn seconds(seconds: f64) -> String {
@@ -273,7 +259,10 @@ mod tests {
 
         assert!(line.starts_with(r#"{"event":"summary","released":[{"image":"web","version":"1.1.0","why":"new base 2","base":"2","regions":["westeurope"]}]"#), "{line}");
         assert!(line.contains(r#""azureCalls":{"read":10,"write":4,"delete":1}"#), "{line}");
-        assert!(line.contains(r#""failed":[]"#) && line.ends_with(r#""wallSeconds":41.3}"#), "{line}");
+        assert!(
+            line.contains(r#""failed":[]"#) && line.ends_with(r#""wallSeconds":41.3}"#),
+            "{line}"
+        );
     }
 
     #[test]

@@ -87,7 +87,9 @@ impl<'a> Watch<'a> {
             }
             Activity::DeadLettered { queue, message_id, reason, .. } => {
                 self.reporter.dead_lettered(queue, message_id, reason);
-                self.dead.push(format!("message `{message_id}` of `{queue}` was dead-lettered: {reason}"));
+                self.dead.push(format!(
+                    "message `{message_id}` of `{queue}` was dead-lettered: {reason}"
+                ));
             }
         }
         self.is_over()

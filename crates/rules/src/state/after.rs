@@ -358,7 +358,7 @@ impl State {
                 self.kept = kept.clone();
                 self.judged_at = Some(stamp.at);
             }
-            Event::RetirementDue { version, stage, reasons } => {
+            Event::RetirementDue { version, stage, standing, reasons } => {
                 if self.run(*version).is_some() {
                     return wrong("its run is open");
                 }
@@ -367,7 +367,8 @@ impl State {
                     Retirement::Trim => Function::TrimVersion,
                     Retirement::Delete => Function::DeleteVersion,
                 };
-                let known = self.version_mut(*version);
+                let adopted = || Version::standing(*standing);
+                let known = self.versions.entry(*version).or_insert_with(adopted);
                 if known.retiring.as_ref().is_some_and(|it| it.stage != *stage || !it.requested) {
                     return wrong("it is being retired");
                 }

@@ -89,7 +89,7 @@ impl Bus {
         clock: Arc<dyn Clock>,
         queues: impl IntoIterator<Item = Queue>,
     ) -> Result<Arc<Bus>, BusError> {
-        database.write(|transaction| store::create(transaction))?;
+        database.write(store::create)?;
         let queues = queues.into_iter().map(|it| (it.name.to_ascii_lowercase(), it.options));
         Ok(Arc::new(Bus {
             database,

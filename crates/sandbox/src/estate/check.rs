@@ -113,8 +113,11 @@ fn advisories_and_steps(estate: &Estate, faults: &mut Faults) {
     let unknown_os = |path: String, os: &str, faults: &mut Faults| {
         if !systems.contains(os) {
             let known: Vec<&str> = systems.iter().copied().collect();
-            let known = known.join("`, `");
-            faults.add(path, format!("no Marketplace image has the os `{os}`; there is `{known}`"));
+            let known = match known.as_slice() {
+                [] => "the estate has no Marketplace image".to_owned(),
+                _ => format!("there is `{}`", known.join("`, `")),
+            };
+            faults.add(path, format!("no Marketplace image has the os `{os}`; {known}"));
         }
     };
 

@@ -140,9 +140,13 @@ fn under<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
         .then_some(rest)
 }
 
+/// How well a route fits, part by part; the smallest is the best.
+type Rank = Vec<u8>;
+type Params = Vec<(String, String)>;
+
 /// The parameters of a path that `route` matches, and how well: a literal part beats a parameter,
 /// and that a rest, part by part.
-fn matched(route: &str, path: &str) -> Option<(Vec<u8>, Vec<(String, String)>)> {
+fn matched(route: &str, path: &str) -> Option<(Rank, Params)> {
     let mut parts = path.split('/').filter(|it| !it.is_empty());
     let (mut rank, mut params) = (Vec::new(), Vec::new());
     let decoded = |it: &str| percent_decode_str(it).decode_utf8_lossy().into_owned();

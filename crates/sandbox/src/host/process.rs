@@ -202,6 +202,8 @@ impl Supervisor {
                     return;
                 }
             };
+            // Waiting for a child closes its stdin, unless somebody else has it.
+            let _held_open = child.stdin.take();
             let pid = child.id().unwrap_or_default();
             (self.observer)(ProcessEvent::Started { pid });
             let end = self.look_after(&mut child, pid).await;

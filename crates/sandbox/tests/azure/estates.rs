@@ -88,7 +88,7 @@ outages:
     let problems = refused(&text);
 
     let places: Vec<&str> = problems.iter().map(|it| it.split(": ").next().unwrap()).collect();
-    assert_eq!(places, ["8:73", "9:17", "9:34", "11:22", "13:65"], "{problems:#?}");
+    assert_eq!(places, ["8:74", "9:17", "9:34", "11:22", "13:62"], "{problems:#?}");
     assert!(problems[0].contains("rg-none") && problems[2].contains("galTest"), "{problems:#?}");
 }
 

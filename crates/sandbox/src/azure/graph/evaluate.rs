@@ -442,7 +442,7 @@ mod tests {
             ("properties.tags[1] == 'y'", "name: d"),
             ("properties['size'] == 10", "name: c"),
             ("coalesce(properties.missing, properties.shared, name) == 'd'", "name: d"),
-            ("name == 'a' // and nothing else", "name: a"),
+            ("name == 'a' // and nothing else\n", "name: a"),
         ];
         for (condition, expected) in table {
             assert_eq!(chosen(condition).trim_end(), expected.trim_end(), "{condition}");

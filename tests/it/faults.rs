@@ -1,0 +1,43 @@
+//! Lost requests and lost answers, by a seed.
+
+use std::sync::{Arc, Mutex};
+
+use rules::event::Event;
+
+use crate::desk::Desk;
+use crate::spoiled::{Lossy, Spoil};
+
+/// The walk over a wire that loses one request in `one_in`, and one answer; and how many it lost.
+async fn walk(seed: u64, one_in: u64) -> (Desk, u32) {
+    let lost = Arc::new(Mutex::new(0));
+    let counter = Arc::clone(&lost);
+    let world = move |wire| Arc::new(Lossy::new(wire, seed, one_in, counter)) as _;
+    let mut desk = Desk::spoiled(Spoil { world: Box::new(world), ..Spoil::default() }).await;
+    desk.run_until_over(60).await;
+    let lost = *lost.lock().unwrap();
+    (desk, lost)
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_requests_and_answers_delay_the_walk_and_do_no_harm() {
+    let (desk, lost) = walk(20_260_908, 40).await;
+
+    assert!(lost > 50, "only {lost} were lost");
+    for image in desk.images() {
+        let events = desk.events(image.as_str()).await;
+        let count = |wanted: fn(&Event) -> bool| events.iter().filter(|it| wanted(it)).count();
+        let opened = count(|it| matches!(it, Event::RunOpened { .. }));
+        let started = count(|it| matches!(it, Event::BuildStarted { .. }));
+        assert_eq!(started, opened, "{image}: every run is built once\n{}", desk.story().await);
+        assert!(count(|it| matches!(it, Event::RunReleased { .. })) >= 1, "{image}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_seed_gives_the_same_trace() {
+    let (one, lost) = walk(7, 60).await;
+    let one = (one.story().await, lost);
+    let (other, lost) = walk(7, 60).await;
+
+    assert_eq!((other.story().await, lost), one);
+}
