@@ -15,6 +15,7 @@ use rules::wake::{Subject, Wake};
 use rules::VersionNumber;
 use object_store::ObjectStore;
 use seam::Outbound;
+use tracing::error;
 use url::Url;
 
 use crate::settings::{Settings, authority};
@@ -208,6 +209,22 @@ impl Context {
     /// The notice that says `text`, when the catalog wants people to be told.
     pub fn notice(&self, text: impl Into<String>) -> Option<Event> {
         self.catalog.notify.webhook.then(|| Event::NoticeDue { text: text.into() })
+    }
+
+    /// Reads the stream of `image`; nothing when it is broken, which is said aloud. One image's
+    /// broken stream must not stop the others.
+    ///
+    /// # Errors
+    /// [`Failure`] when it cannot be read now.
+    pub async fn readable(&self, image: &ImageName) -> Result<Option<Stream>, Failure> {
+        match self.stream(image).await {
+            Ok(stream) => Ok(Some(stream)),
+            Err(Failure::Broken(why)) => {
+                error!(%image, "Nothing is done for {image}: {why}");
+                Ok(None)
+            }
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Reads the stream of `image`.

@@ -20,7 +20,8 @@ use ledger::{Ledger, Stream, StreamName};
 use rules::catalog::Catalog;
 use rules::event::Event;
 use rules::state::State;
-use rules::wake::Function;
+use rules::trigger::Trigger;
+use rules::wake::{Function, Subject};
 use seam::{Clock, Endpoint, Outbound, ToldClock, Tokens, Wire};
 use tokio::sync::Mutex;
 use tracing::{error, info, warn};
@@ -71,6 +72,13 @@ pub struct App {
 /// The invocation cannot go on; the message comes back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Ill(String);
+
+/// What a visit came to.
+enum Visited {
+    Done,
+    /// The stream is broken: the message is kept until a person has mended it.
+    Refused(String),
+}
 
 impl App {
     /// An app that reaches the world through `wire`.
@@ -219,8 +227,12 @@ impl App {
                 return self.refuse(cx, id, &why, &message.body).await;
             }
         };
-        self.visit(cx, &pointer).await?;
-        Ok(invocation::done())
+        match self.visit(cx, &pointer).await? {
+            Visited::Done => Ok(invocation::done()),
+            Visited::Refused(why) => {
+                self.refuse(cx, Some(&pointer.to_string()), &why, &message.body).await
+            }
+        }
     }
 
     /// A hint from outside: what follows from it is recorded.
@@ -235,7 +247,7 @@ impl App {
                 self.append_all(cx, records).await?;
             }
             Err(Failure::Never { why, .. }) => return self.refuse(cx, said_id, &why, body).await,
-            Err(Failure::Ledger(why)) => return Err(Ill(why)),
+            Err(Failure::Ledger(why) | Failure::Broken(why)) => return Err(Ill(why)),
             // A hint is worth no retry: the timers find the same thing.
             Err(Failure::Later { why, .. }) => info!("A hint could not be verified: {why}"),
             Err(Failure::Overtaken) => {}
@@ -258,20 +270,26 @@ impl App {
     }
 
     /// One step for the wish that `pointer` points at.
-    async fn visit(&self, cx: &mut Context, pointer: &Pointer) -> Result<(), Ill> {
+    async fn visit(&self, cx: &mut Context, pointer: &Pointer) -> Result<Visited, Ill> {
         cx.cause = pointer.to_string();
         let name = StreamName::Image(pointer.image.clone());
 
         for _ in 0..DECISIONS {
-            let stream = self.ledger.read(&name).await.map_err(ill)?;
+            let stream = match self.ledger.read(&name).await.map_err(Failure::from) {
+                Ok(stream) => stream,
+                Err(Failure::Broken(why)) => return Ok(Visited::Refused(why)),
+                Err(failure) => return Err(Ill(format!("{failure:?}"))),
+            };
             let before = stream.state.clone();
             let wanted = before.wanted(pointer.seq, pointer.function, pointer.generation);
             let Some(wish) = wanted else {
                 // Overtaken. Whoever overtook it may have died before it could send.
-                return self.send_all(cx, &pointer.image, &before).await;
+                self.send_all(cx, &pointer.image, &before).await?;
+                return Ok(Visited::Done);
             };
             if pointer.ordinal == 0 && wish.task.due > cx.now {
-                return self.send(cx, &pointer.next_look(), wish.task.due).await;
+                self.send(cx, &pointer.next_look(), wish.task.due).await?;
+                return Ok(Visited::Done);
             }
 
             let mut visit = Visit::new(pointer.image.clone(), &cx.catalog, wish, stream);
@@ -306,11 +324,11 @@ impl App {
                         let text = format!("`{}` gave up: {why}", pointer.function);
                         events.push(Event::NoticeDue { text });
                     }
-                    let (seq, function) = (pointer.seq, pointer.function);
-                    events.push(Event::StepFailed { seq, function, reason: why });
+                    events.extend(given_up(&visit, pointer, why));
                     (events, None)
                 }
                 Err(Failure::Overtaken) => continue,
+                Err(Failure::Broken(why)) => return Ok(Visited::Refused(why)),
                 Err(Failure::Ledger(why)) => return Err(Ill(why)),
             };
 
@@ -327,11 +345,12 @@ impl App {
             if let Some((next, at)) = again {
                 self.send(cx, &next, at).await?;
             }
-            return Ok(());
+            return Ok(Visited::Done);
         }
 
         let at = cx.now + back_off(pointer.failures);
-        self.send(cx, &pointer.next_try(), at).await
+        self.send(cx, &pointer.next_try(), at).await?;
+        Ok(Visited::Done)
     }
 
     /// A tick of a timer function.
@@ -374,7 +393,9 @@ impl App {
                     return Ok(invocation::answered(&answer));
                 }
                 Err(Failure::Overtaken) => continue,
-                Err(Failure::Later { why, .. } | Failure::Ledger(why)) => return Err(Ill(why)),
+                Err(
+                    Failure::Later { why, .. } | Failure::Ledger(why) | Failure::Broken(why),
+                ) => return Err(Ill(why)),
             };
             let Some((mut stream, events)) = record else {
                 return Ok(invocation::answered(&answer));
@@ -389,7 +410,9 @@ impl App {
                     let answer = HttpAnswer { status: StatusCode::CONFLICT, body };
                     return Ok(invocation::answered(&answer));
                 }
-                Err(Failure::Later { why, .. } | Failure::Ledger(why)) => return Err(Ill(why)),
+                Err(
+                    Failure::Later { why, .. } | Failure::Ledger(why) | Failure::Broken(why),
+                ) => return Err(Ill(why)),
             }
             if let StreamName::Image(image) = &stream.name {
                 let image = image.clone();
@@ -459,6 +482,19 @@ impl App {
         }
         invocation::failed(why)
     }
+}
+
+/// What is recorded when a wish is given up. Every trigger that waited is told why.
+fn given_up(visit: &Visit, pointer: &Pointer, reason: String) -> Vec<Event> {
+    if visit.wake.subject != Subject::Opening {
+        let (seq, function) = (pointer.seq, pointer.function);
+        return vec![Event::StepFailed { seq, function, reason }];
+    }
+    let refused = |trigger: &Trigger| Event::TriggerRefused {
+        trigger: trigger.clone(),
+        because: reason.clone(),
+    };
+    visit.state().pending.iter().map(refused).collect()
 }
 
 /// A notice that could not be told is not told of.

@@ -12,6 +12,7 @@ use rules::retention::{Facts, Pin, Provisioned, RegionFacts, VersionFacts};
 use rules::standing::Standing;
 use rules::state::State;
 use rules::{ImageName, Region, VersionNumber};
+use tracing::warn;
 
 use crate::{Context, Failure, tags, version_body};
 
@@ -32,9 +33,12 @@ impl Evidence {
     pub async fn read(cx: &Context, images: &[&Image]) -> Result<Evidence, Failure> {
         let mut evidence = Evidence::default();
         for image in images {
-            evidence.read_image(cx, &image.name).await?;
-            for child in cx.catalog.children(&image.name) {
-                evidence.read_image(cx, &child.name).await?;
+            let children = cx.catalog.children(&image.name).map(|it| &it.name);
+            for name in [&image.name].into_iter().chain(children) {
+                // Without its evidence an image is not judged, and a child uses every version.
+                if let Err(failure) = evidence.read_image(cx, name).await {
+                    warn!(image = %name, "The versions of {name} could not be read: {failure:?}");
+                }
             }
         }
 
@@ -63,7 +67,8 @@ impl Evidence {
             Err(arm::Error::NotFound { .. }) => Vec::new(),
             Err(error) => return Err(error.into()),
         };
-        let state = cx.stream(image).await?.state;
+        let Some(stream) = cx.readable(image).await? else { return Ok(()) };
+        let state = stream.state;
 
         // A list does not say where a version is Completed, and only that makes it good.
         for version in &mut versions {
@@ -79,6 +84,11 @@ impl Evidence {
         self.versions.insert(image.clone(), versions);
         self.states.insert(image.clone(), state);
         Ok(())
+    }
+
+    /// True when everything about the image itself was read.
+    pub fn is_there(&self, image: &ImageName) -> bool {
+        self.versions.contains_key(image)
     }
 
     /// The facts by which the versions of `image` are judged.

@@ -46,6 +46,9 @@ pub enum Failure {
     Overtaken,
     /// The ledger or the bus itself is ill: the invocation fails and the message comes back.
     Ledger(String),
+    /// The stream has a gap or a broken hash: nothing is done for its image until a person has
+    /// mended it.
+    Broken(String),
 }
 
 /// What a write that was answered came to.
@@ -122,7 +125,10 @@ impl From<arm::Error> for Failure {
 
 impl From<ledger::LedgerError> for Failure {
     fn from(error: ledger::LedgerError) -> Failure {
-        Failure::Ledger(error.to_string())
+        match error {
+            ledger::LedgerError::Broken { .. } => Failure::Broken(error.to_string()),
+            other => Failure::Ledger(other.to_string()),
+        }
     }
 }
 

@@ -157,8 +157,8 @@ fn requested(cx: &Context, run: &Run) -> Event {
 async fn builds(cx: &Context, image: &ImageName) -> Result<u32, Failure> {
     let mut builds = 0;
     for other in cx.catalog.images.iter().filter(|it| it.name != *image) {
-        let stream = cx.stream(&other.name).await?;
-        builds += u32::from(stream.state.is_building());
+        let stream = cx.readable(&other.name).await?;
+        builds += u32::from(stream.is_some_and(|it| it.state.is_building()));
     }
     Ok(builds)
 }

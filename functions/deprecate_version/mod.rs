@@ -93,6 +93,9 @@ pub(crate) async fn rejudge(
 ) -> Result<StillHolds, Failure> {
     let image = visit.policy()?;
     let evidence = Evidence::read(cx, &[image]).await?;
+    if !evidence.is_there(&image.name) {
+        return Err(Failure::later(format!("the versions of {} could not be read", image.name)));
+    }
     Ok(still_holds(stage, visit.version()?, &image.retention, &evidence.facts(cx, image)))
 }
 

@@ -14,7 +14,7 @@ pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
     let mut records = Vec::new();
 
     for image in &cx.catalog.images {
-        let stream = cx.stream(&image.name).await?;
+        let Some(stream) = cx.readable(&image.name).await? else { continue };
         let state = &stream.state;
         let Some(cursor) = state.schedule_cursor else {
             records.push((stream, vec![vec![Event::ImageAdopted {}]]));

@@ -21,7 +21,7 @@ pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
     let evidence = Evidence::read(cx, &images).await?;
 
     let mut judged = Vec::new();
-    for image in &images {
+    for image in images.iter().filter(|it| evidence.is_there(&it.name)) {
         let facts = evidence.facts(cx, image);
         for (number, verdict) in judge(&image.retention, &facts) {
             let published_at = evidence.published_at(&image.name, number);
@@ -54,7 +54,7 @@ pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
         by_image.entry(verdict.image.clone()).or_default().push(verdict);
     }
     for (image, verdicts) in by_image {
-        let stream = cx.stream(&image).await?;
+        let Some(stream) = cx.readable(&image).await? else { continue };
         let mut entries = Vec::new();
         let kept: BTreeMap<VersionNumber, Vec<String>> = verdicts
             .iter()

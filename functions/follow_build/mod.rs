@@ -113,12 +113,7 @@ async fn failed(
     };
     let staging_group =
         template.and_then(|it| it.staging_group.as_ref()).map(ToString::to_string);
-    let template = run.template.clone();
-
-    let mut events = vec![
-        Event::BuildFailed { version, reason: reason.clone(), published },
-        Event::TidyDue { version, template, staging_group },
-    ];
-    events.extend(cx.notice(format!("{version} was not built: {reason}")));
-    Ok(Done::Record(events))
+    let notice = cx.notice(format!("{version} was not built: {reason}"));
+    let failed = Event::BuildFailed { version, reason, published, staging_group };
+    Ok(Done::Record([failed].into_iter().chain(notice).collect()))
 }

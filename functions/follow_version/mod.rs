@@ -75,21 +75,13 @@ fn replication(cx: &Context, run: &Run, version: &Version) -> Step {
     }
 
     let regions = wanted.into_keys().collect();
-    let (template, staging_group) = (run.template.clone(), run.staging_group.clone());
-    Ok(Done::Record(vec![
-        Event::VersionReplicated { version: run.version, regions },
-        Event::TidyDue { version: run.version, template, staging_group },
-    ]))
+    Ok(Done::Record(vec![Event::VersionReplicated { version: run.version, regions }]))
 }
 
 fn run_failed(cx: &Context, run: &Run, reason: String) -> Vec<Event> {
     let version = run.version;
-    let (template, staging_group) = (run.template.clone(), run.staging_group.clone());
-    let mut events: Vec<Event> =
-        cx.notice(format!("{version} was not released: {reason}")).into_iter().collect();
-    events.push(Event::RunFailed { version, reason });
-    events.push(Event::TidyDue { version, template, staging_group });
-    events
+    let notice = cx.notice(format!("{version} was not released: {reason}"));
+    [Event::RunFailed { version, reason }].into_iter().chain(notice).collect()
 }
 
 fn release(cx: &Context, visit: &Visit, run: &Run, ring: usize, version: &Version) -> Step {

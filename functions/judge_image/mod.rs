@@ -39,8 +39,9 @@ pub async fn judge(cx: &Context, image: &Image, run: &Run) -> Result<Verdict, Fa
             let bytes = cx.ledger.blob(digest).await?;
             match reports::read(&bytes) {
                 Ok(report) => {
+                    let complete = report.is_complete();
                     let (digest, findings) = (digest.clone(), report.findings);
-                    evidence.report = Some(ReportEvidence { digest, findings, complete: true });
+                    evidence.report = Some(ReportEvidence { digest, findings, complete });
                 }
                 Err(error) => evidence.missing_because = Some(error.to_string()),
             }
@@ -60,13 +61,9 @@ pub async fn judge(cx: &Context, image: &Image, run: &Run) -> Result<Verdict, Fa
     Ok(gate::judge(&image.gate, &evidence, cx.now.date_naive()))
 }
 
-/// What follows from a rejection: quarantine, a tidy build, and people who know.
+/// What follows from a rejection: quarantine, and people who know.
 fn rejected(cx: &Context, run: &Run, reasons: Vec<String>) -> Vec<Event> {
     let version = run.version;
-    let (template, staging_group) = (run.template.clone(), run.staging_group.clone());
-    let mut events: Vec<Event> =
-        cx.notice(format!("{version} was rejected: {}", reasons.join("; "))).into_iter().collect();
-    events.push(Event::ImageRejected { version, reasons });
-    events.push(Event::TidyDue { version, template, staging_group });
-    events
+    let notice = cx.notice(format!("{version} was rejected: {}", reasons.join("; ")));
+    [Event::ImageRejected { version, reasons }].into_iter().chain(notice).collect()
 }

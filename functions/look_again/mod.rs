@@ -2,7 +2,6 @@
 //! message, broken chain of looks and dead letter.
 
 use rules::event::Event;
-use tracing::warn;
 
 use crate::{Context, Failure, Record};
 
@@ -15,13 +14,7 @@ pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
     let mut records = Vec::new();
 
     for image in cx.ledger.streams().await? {
-        let stream = match cx.stream(&image).await {
-            Ok(stream) => stream,
-            Err(failure) => {
-                warn!(%image, "The stream of {image} cannot be read: {failure:?}");
-                continue;
-            }
-        };
+        let Some(stream) = cx.readable(&image).await? else { continue };
 
         let mut events = Vec::new();
         let mut stuck = Vec::new();

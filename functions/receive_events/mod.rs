@@ -91,7 +91,7 @@ async fn accept(
 async fn look_now(cx: &Context, resource: &str) -> Result<Option<Record>, Failure> {
     for image in &cx.catalog.images {
         let definition = cx.definition(&image.name).to_string();
-        let stream = cx.stream(&image.name).await?;
+        let Some(stream) = cx.readable(&image.name).await? else { continue };
         let waits = stream.state.runs().find(|run| {
             let awaited = match run.stage {
                 Stage::Building => cx.template(&run.template).to_string(),

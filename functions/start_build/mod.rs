@@ -101,8 +101,7 @@ fn started(cx: &Context, visit: &Visit, run: &Run) -> Event {
 fn failed(cx: &Context, run: &Run, reason: String, mut events: Vec<Event>) -> Step {
     let version = run.version;
     events.extend(cx.notice(format!("{version} was not built: {reason}")));
-    events.push(Event::BuildFailed { version, reason, published: false });
-    let (template, staging_group) = (run.template.clone(), None);
-    events.push(Event::TidyDue { version, template, staging_group });
+    let (published, staging_group) = (false, None);
+    events.push(Event::BuildFailed { version, reason, published, staging_group });
     Ok(Done::Record(events))
 }

@@ -35,7 +35,7 @@ pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
         };
         let Some(newest) = arm::newest(&versions) else { continue };
         for image in images {
-            let stream = cx.stream(&image.name).await?;
+            let Some(stream) = cx.readable(&image.name).await? else { continue };
             if let Some(events) = judge(cx, image, &stream, newest).await? {
                 records.push((stream, vec![events]));
             }

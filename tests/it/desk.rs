@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use cli::load::{self, Loaded};
 use functions::{App, Settings};
 use ledger::{Draft, Entry, Ledger, StreamName};
+use object_store::{ObjectStore, ObjectStoreExt};
 use rules::ImageName;
 use rules::catalog::Catalog;
 use rules::event::Event;
@@ -33,6 +34,7 @@ pub(crate) struct Desk {
     pub(crate) host: Arc<Host>,
     /// A wire to the first handler that spoils nothing.
     direct: Arc<dyn Wire>,
+    world: Arc<dyn Wire>,
     clock: Arc<dyn Clock>,
     /// What did not go well on the way: failed invocations and dead letters.
     pub(crate) ailments: Arc<Mutex<Vec<String>>>,
@@ -121,7 +123,7 @@ impl Desk {
         let ledger = ledger_of(&loaded.catalog, &plain, &clock);
         publish(&ledger, &loaded, clock.now()).await;
         let catalog = loaded.catalog;
-        Desk { catalog, ledger, sandbox, host, direct, clock, ailments }
+        Desk { catalog, ledger, sandbox, host, direct, world: plain, clock, ailments }
     }
 
     /// The desk's time.
@@ -165,6 +167,37 @@ impl Desk {
             }
         }
         true
+    }
+
+    /// The store below the ledger.
+    pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
+        let tokens = Arc::new(Tokens::fixed("a-token".to_owned()));
+        let (wire, clock) = (Arc::clone(&self.world), Arc::clone(&self.clock));
+        let outbound = seam::Outbound::new(wire, clock, tokens, [BLOB.to_owned()]);
+        seam::store::open(&format!("http://{BLOB}/goldsmith/goldsmith"), &outbound).unwrap()
+    }
+
+    /// The bytes of one object of the store.
+    pub(crate) async fn blob(&self, key: &str) -> Vec<u8> {
+        let got = self.store().get(&object_store::path::Path::from(key)).await.unwrap();
+        got.bytes().await.unwrap().to_vec()
+    }
+
+    /// How many templates are in the build group.
+    pub(crate) async fn templates_left(&self) -> usize {
+        let group = arm::GroupId::new(
+            &self.catalog.gallery.subscription,
+            &self.catalog.build.resource_group,
+        );
+        self.arm().templates(&group).await.unwrap().len()
+    }
+
+    /// A client of the simulated ARM.
+    pub(crate) fn arm(&self) -> arm::Arm {
+        let tokens = Arc::new(Tokens::fixed("a-token".to_owned()));
+        let (wire, clock) = (Arc::clone(&self.world), Arc::clone(&self.clock));
+        let outbound = seam::Outbound::new(wire, clock, tokens, [ARM.to_owned()]);
+        arm::Arm::new(format!("http://{ARM}").parse().unwrap(), outbound)
     }
 
     /// Hands a request to the handler, past the host, and returns the status of its answer.

@@ -1,21 +1,25 @@
 //! Lost requests and lost answers, by a seed.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use chrono::TimeDelta;
 use rules::event::Event;
 
 use crate::desk::Desk;
-use crate::spoiled::{Lossy, Spoil};
+use crate::spoiled::{Losses, Lossy, Spoil};
 
-/// The walk over a wire that loses one request in `one_in`, and one answer; and how many it lost.
+/// The walk over a wire that loses one request in `one_in`, and one answer, for six days; and how
+/// many it lost.
 async fn walk(seed: u64, one_in: u64) -> (Desk, u32) {
-    let lost = Arc::new(Mutex::new(0));
-    let counter = Arc::clone(&lost);
-    let world = move |wire| Arc::new(Lossy::new(wire, seed, one_in, counter)) as _;
+    let losses = Arc::new(Losses::default());
+    let counted = Arc::clone(&losses);
+    let world = move |wire| Arc::new(Lossy::new(wire, seed, one_in, counted)) as _;
     let mut desk = Desk::spoiled(Spoil { world: Box::new(world), ..Spoil::default() }).await;
-    desk.run_until_over(60).await;
-    let lost = *lost.lock().unwrap();
-    (desk, lost)
+    desk.run_to(desk.now() + TimeDelta::days(6)).await;
+    losses.over.store(true, Ordering::Relaxed);
+    desk.run_until_over(30).await;
+    (desk, losses.count.load(Ordering::Relaxed))
 }
 
 #[tokio::test(start_paused = true)]
@@ -31,6 +35,7 @@ async fn lost_requests_and_answers_delay_the_walk_and_do_no_harm() {
         assert_eq!(started, opened, "{image}: every run is built once\n{}", desk.story().await);
         assert!(count(|it| matches!(it, Event::RunReleased { .. })) >= 1, "{image}");
     }
+    assert_eq!(desk.templates_left().await, 0, "templates are left behind");
 }
 
 #[tokio::test(start_paused = true)]

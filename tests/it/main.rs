@@ -6,4 +6,5 @@ mod spoiled;
 mod lifecycle;
 mod twice;
 mod faults;
+mod bad_input;
 mod layout;

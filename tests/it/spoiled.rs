@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -37,17 +38,19 @@ pub(crate) struct Lossy {
     wire: Arc<dyn Wire>,
     random: Mutex<u64>,
     one_in: u64,
-    lost: Arc<Mutex<u32>>,
+    losses: Arc<Losses>,
+}
+
+/// How many were lost, and whether any more are.
+#[derive(Debug, Default)]
+pub(crate) struct Losses {
+    pub(crate) count: AtomicU32,
+    pub(crate) over: AtomicBool,
 }
 
 impl Lossy {
-    pub(crate) fn new(
-        wire: Arc<dyn Wire>,
-        seed: u64,
-        one_in: u64,
-        lost: Arc<Mutex<u32>>,
-    ) -> Lossy {
-        Lossy { wire, random: Mutex::new(seed.max(1)), one_in, lost }
+    pub(crate) fn new(wire: Arc<dyn Wire>, seed: u64, one_in: u64, losses: Arc<Losses>) -> Lossy {
+        Lossy { wire, random: Mutex::new(seed.max(1)), one_in, losses }
     }
 
     /// True once in `one_in`, by xorshift64*.
@@ -56,8 +59,9 @@ impl Lossy {
         *state ^= *state >> 12;
         *state ^= *state << 25;
         *state ^= *state >> 27;
-        let lost = (state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33).is_multiple_of(self.one_in);
-        *self.lost.lock().unwrap() += u32::from(lost);
+        let number = state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33;
+        let lost = number.is_multiple_of(self.one_in) && !self.losses.over.load(Ordering::Relaxed);
+        self.losses.count.fetch_add(u32::from(lost), Ordering::Relaxed);
         lost
     }
 }

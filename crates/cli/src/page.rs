@@ -23,7 +23,7 @@ mod tests {
 
     #[test]
     fn a_sentence_is_wrapped_below_itself_and_names_stay_whole() {
-        let text = wrap(24, "web  ", 5, "it has CVE-2026-41107 in it");
+        let text = wrap(25, "web  ", 5, "it has CVE-2026-41107 in it");
 
         assert_eq!(text, "web  it has\n     CVE-2026-41107 in it\n");
     }

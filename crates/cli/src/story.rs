@@ -81,7 +81,6 @@ pub fn version(event: &Event) -> Option<VersionNumber> {
         | Event::RunFailed { version, .. }
         | Event::ChildrenDue { version, .. }
         | Event::ChildrenTold { version }
-        | Event::TidyDue { version, .. }
         | Event::TidyRequested { version, .. }
         | Event::BuildTidied { version }
         | Event::ApprovalGranted { version, .. }
@@ -186,7 +185,6 @@ pub fn sentence(event: &Event) -> String {
 
         Event::ChildrenDue { children, .. } => format!("rebuilds {}", joined(children)),
         Event::ChildrenTold { .. } => "its children have been told".to_owned(),
-        Event::TidyDue { template, .. } => format!("the build is to be tidied: {template}"),
         Event::TidyRequested { logs, .. } => {
             format!("{} of logs kept, the template's deletion was asked for", counted(logs.len()))
         }

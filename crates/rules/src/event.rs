@@ -73,7 +73,15 @@ pub enum Event {
         staging_group: Option<String>,
     },
     #[serde(rename_all = "camelCase")]
-    BuildFailed { version: VersionNumber, reason: String, published: bool },
+    BuildFailed {
+        version: VersionNumber,
+        reason: String,
+        /// True: there is a version all the same; it is hidden.
+        published: bool,
+        /// The resource id of the group where the build's logs are.
+        #[serde(default)]
+        staging_group: Option<String>,
+    },
     #[serde(rename_all = "camelCase")]
     ScanRequested { version: VersionNumber, report: String, due_by: DateTime<Utc> },
     #[serde(rename_all = "camelCase")]
@@ -116,13 +124,6 @@ pub enum Event {
     ChildrenDue { version: VersionNumber, children: Vec<ImageName> },
     #[serde(rename_all = "camelCase")]
     ChildrenTold { version: VersionNumber },
-    #[serde(rename_all = "camelCase")]
-    TidyDue {
-        version: VersionNumber,
-        template: String,
-        #[serde(default)]
-        staging_group: Option<String>,
-    },
     #[serde(rename_all = "camelCase")]
     TidyRequested { version: VersionNumber, logs: Vec<String>, look_at: DateTime<Utc> },
     #[serde(rename_all = "camelCase")]

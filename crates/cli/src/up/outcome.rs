@@ -233,6 +233,7 @@ mod tests {
                     version: version("1.0.0"),
                     reason: reason.clone(),
                     published: false,
+                    staging_group: None,
                 },
                 Event::RunFailed { version: version("1.1.0"), reason: reason.clone() },
                 Event::StepFailed { seq: 1, function: rules::wake::Function::Notify, reason },

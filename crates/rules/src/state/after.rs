@@ -100,6 +100,7 @@ impl State {
                     task: Some(soon(Function::CreateTemplate)),
                     build_started_at: None,
                     staging_group: None,
+                    tidied: false,
                     report: None,
                     plan: Vec::new(),
                     region_failures: Default::default(),
@@ -139,11 +140,11 @@ impl State {
                 run.task = Some(soon(Function::StartScan));
                 self.build_minutes = Some(*minutes);
             }
-            Event::BuildFailed { version, reason, published: _ } => {
+            Event::BuildFailed { version, reason, published: _, staging_group } => {
                 let early = |it: &Stage| {
                     matches!(it, Stage::Opened | Stage::TemplateRequested | Stage::Building)
                 };
-                self.in_stage(*version, event, early)?;
+                self.in_stage(*version, event, early)?.staging_group = staging_group.clone();
                 self.fail(*version, reason, stamp);
             }
             Event::ScanRequested { version, report, due_by } => {
@@ -227,6 +228,8 @@ impl State {
             Event::VersionReplicated { version, regions: _ } => {
                 let run = self.in_stage(*version, event, |it| *it == Stage::Replicating)?;
                 run.wait_for_ring(0, stamp);
+                // Completed at home: the version no longer needs what the build has left behind.
+                self.tidy(*version, stamp);
             }
             Event::ReleaseRequested { version, ring, look_at } => {
                 let ready = |it: &Stage| matches!(it, Stage::Replicated { ring: r, .. } if r == ring);
@@ -284,18 +287,6 @@ impl State {
                     return wrong("no children wait for it");
                 }
                 self.children.retain(|it| it.version != *version);
-            }
-            Event::TidyDue { version, template, staging_group } => {
-                if self.tidying.iter().any(|it| it.template == *template) {
-                    return wrong("it is being tidied");
-                }
-                self.tidying.push(Tidying {
-                    version: *version,
-                    template: template.clone(),
-                    staging_group: staging_group.clone(),
-                    requested: false,
-                    task: soon(Function::TidyBuild),
-                });
             }
             Event::TidyRequested { version, logs: _, look_at } => {
                 let tidying = self.tidying.iter_mut().find(|it| it.version == *version);
@@ -504,8 +495,19 @@ impl State {
         self.opening = Some(Task { seq: stamp.seq, function, generation: 0, due: stamp.at });
     }
 
-    /// Takes the run of `version` out of its slot.
+    /// Wants the build of `version` cleaned up, once.
+    fn tidy(&mut self, version: VersionNumber, stamp: Stamp) {
+        let Some(run) = self.run_mut(version).filter(|run| !run.tidied) else { return };
+        run.tidied = true;
+        let (template, staging_group) = (run.template.clone(), run.staging_group.clone());
+        let function = Function::TidyBuild;
+        let task = Task { seq: stamp.seq, function, generation: 0, due: stamp.at };
+        self.tidying.push(Tidying { version, template, staging_group, requested: false, task });
+    }
+
+    /// Takes the run of `version` out of its slot. However it ends, its build is cleaned up.
     fn end(&mut self, version: VersionNumber, stamp: Stamp) {
+        self.tidy(version, stamp);
         for slot in [&mut self.building, &mut self.releasing] {
             if slot.as_ref().is_some_and(|run| run.version == version) {
                 *slot = None;

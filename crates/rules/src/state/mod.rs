@@ -81,6 +81,8 @@ pub struct Run {
     pub build_started_at: Option<DateTime<Utc>>,
     /// The resource id of the group where the build's logs are.
     pub staging_group: Option<String>,
+    /// True once its template is to be deleted.
+    pub tidied: bool,
     /// The newest scan report, among the blobs.
     pub report: Option<String>,
     pub plan: Vec<PlannedRing>,

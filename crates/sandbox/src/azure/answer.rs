@@ -61,7 +61,10 @@ impl Reply {
 
 /// Why a request is not carried out, in Azure's words.
 #[derive(Clone, Debug)]
-pub(super) struct Refusal {
+pub(super) struct Refusal(Box<Parts>);
+
+#[derive(Clone, Debug)]
+struct Parts {
     status: StatusCode,
     code: String,
     message: String,
@@ -78,7 +81,7 @@ impl Refusal {
         code: impl Into<String>,
         message: impl Into<String>,
     ) -> Refusal {
-        Refusal {
+        Refusal(Box::new(Parts {
             status,
             code: code.into(),
             message: message.into(),
@@ -86,7 +89,7 @@ impl Refusal {
             details: Vec::new(),
             gateway: false,
             headers: Vec::new(),
-        }
+        }))
     }
 
     /// A refusal of Azure Resource Manager itself, before a provider saw the request.
@@ -95,13 +98,16 @@ impl Refusal {
         code: impl Into<String>,
         message: impl Into<String>,
     ) -> Refusal {
-        Refusal { gateway: true, ..Refusal::new(status, code, message) }
+        let mut refusal = Refusal::new(status, code, message);
+        refusal.0.gateway = true;
+        refusal
     }
 
     /// Compute's 400 for a wrong value.
     pub(super) fn parameter(message: impl Into<String>, target: impl Into<String>) -> Refusal {
-        let refusal = Refusal::new(StatusCode::BAD_REQUEST, "InvalidParameter", message);
-        Refusal { target: Some(target.into()), ..refusal }
+        let mut refusal = Refusal::new(StatusCode::BAD_REQUEST, "InvalidParameter", message);
+        refusal.0.target = Some(target.into());
+        refusal
     }
 
     /// 409 `Conflict`.
@@ -131,26 +137,27 @@ impl Refusal {
     }
 
     pub(super) fn detail(mut self, detail: Value) -> Refusal {
-        self.details.push(detail);
+        self.0.details.push(detail);
         self
     }
 
     pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Refusal {
-        self.headers.push((name, value.into()));
+        self.0.headers.push((name, value.into()));
         self
     }
 
     pub(super) fn reply(self) -> Reply {
-        let mut error = json!({ "code": self.code, "message": self.message });
-        if let Some(target) = self.target {
+        let Parts { status, code, message, target, details, gateway, headers } = *self.0;
+        let mut error = json!({ "code": code, "message": message });
+        if let Some(target) = target {
             error["target"] = json!(target);
         }
-        if !self.details.is_empty() {
-            error["details"] = json!(self.details);
+        if !details.is_empty() {
+            error["details"] = json!(details);
         }
-        let mut reply = Reply::with(self.status, json!({ "error": error }));
-        reply.headers = self.headers;
-        if self.gateway {
+        let mut reply = Reply::with(status, json!({ "error": error }));
+        reply.headers = headers;
+        if gateway {
             reply.headers.push(("x-ms-failure-cause", "gateway".to_owned()));
         }
         reply
@@ -161,14 +168,14 @@ impl Refusal {
 #[derive(Debug)]
 pub(super) enum Trouble {
     /// Azure says no.
-    Refused(Box<Refusal>),
+    Refused(Refusal),
     /// The simulator itself is ill; the text names what failed.
     Broken(String),
 }
 
 impl From<Refusal> for Trouble {
     fn from(refusal: Refusal) -> Trouble {
-        Trouble::Refused(Box::new(refusal))
+        Trouble::Refused(refusal)
     }
 }
 
@@ -193,7 +200,7 @@ impl From<std::io::Error> for Trouble {
 impl std::fmt::Display for Trouble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Trouble::Refused(refusal) => write!(f, "{}: {}", refusal.code, refusal.message),
+            Trouble::Refused(refusal) => write!(f, "{}: {}", refusal.0.code, refusal.0.message),
             Trouble::Broken(text) => f.write_str(text),
         }
     }

@@ -23,6 +23,8 @@ mod gallery;
 mod definition;
 mod version;
 mod version_change;
+mod version_regions;
+mod version_source;
 mod soft_deleted;
 mod template;
 mod template_shape;

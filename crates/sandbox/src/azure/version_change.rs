@@ -5,19 +5,21 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use http::{Method, StatusCode};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::answer::{Refusal, Reply, Trouble};
 use super::call::Call;
 use super::definition::{self, parsed};
 use super::operation::{Operation, Provider};
 use super::settle::Work;
-use super::software::Software;
-use super::version::{self, Replication, TargetRegion, Version};
+use super::version::{self, Replication, Version};
+use super::version_regions::{Wish, home_is_there, replicate, wishes};
+use super::version_source::source;
 use super::{World, gallery, moment, plain, region, soft_deleted};
 use crate::estate::{AbsentEndOfLife, Answer, BareUpdate, TagsOnly};
 
-const PROFILE: &str = "galleryImageVersion.properties.publishingProfile";
+/// Where the publishing profile is, in refusals.
+pub(super) const PROFILE: &str = "galleryImageVersion.properties.publishingProfile";
 
 /// Recorded: one region 420 to 511 seconds, with mode Shallow 45.
 const CREATE_SECS: (f64, f64) = (420.0, 510.0);
@@ -239,121 +241,6 @@ fn begin(
     Ok(operation.on_put(world, call, Reply::with(status, version.body(None))))
 }
 
-/// What a request wants of one region.
-struct Wish {
-    name: String,
-    replicas: u64,
-    storage_account_type: String,
-    exclude_from_latest: Option<bool>,
-    besides: Map<String, Value>,
-}
-
-impl Wish {
-    fn home(location: &str, replicas: u64, storage: &str) -> Wish {
-        Wish {
-            name: region::short(location),
-            replicas,
-            storage_account_type: storage.to_owned(),
-            exclude_from_latest: None,
-            besides: Map::new(),
-        }
-    }
-
-    fn again(region: &TargetRegion) -> Wish {
-        Wish {
-            name: region.name.clone(),
-            replicas: region.replicas,
-            storage_account_type: region.storage_account_type.clone(),
-            exclude_from_latest: region.exclude_from_latest,
-            besides: region.besides.clone(),
-        }
-    }
-}
-
-fn wishes(profile: &Value, replicas: u64, storage: &str) -> Result<Vec<Wish>, Refusal> {
-    let target = format!("{PROFILE}.targetRegions");
-    let mut seen = BTreeSet::new();
-    let mut wishes = Vec::new();
-    for asked in profile["targetRegions"].as_array().into_iter().flatten() {
-        let name = asked["name"].as_str().unwrap_or_default();
-        let Some(short) = region::known(name) else {
-            let message = format!("The target region '{name}' is not a valid Azure region.");
-            return Err(Refusal::parameter(message, target));
-        };
-        if !seen.insert(short) {
-            let message = format!("The target regions contain duplicate regions: '{name}'.");
-            return Err(Refusal::parameter(message, target));
-        }
-        let count = asked["regionalReplicaCount"].as_u64().unwrap_or(replicas);
-        if !(1..=100).contains(&count) {
-            let message = format!(
-                "The regionalReplicaCount {count} of '{name}' is not in the range 1 to 100."
-            );
-            return Err(Refusal::parameter(message, target));
-        }
-        let mut besides = asked.as_object().cloned().unwrap_or_default();
-        for own in ["name", "regionalReplicaCount", "storageAccountType", "excludeFromLatest"] {
-            besides.remove(own);
-        }
-        wishes.push(Wish {
-            name: short.to_owned(),
-            replicas: count,
-            storage_account_type: asked["storageAccountType"]
-                .as_str()
-                .unwrap_or(storage)
-                .to_owned(),
-            exclude_from_latest: asked["excludeFromLatest"].as_bool(),
-            besides,
-        });
-    }
-    Ok(wishes)
-}
-
-fn home_is_there(wishes: &[Wish], home: &str) -> Result<(), Refusal> {
-    let home = region::short(home);
-    if wishes.iter().any(|it| it.name == home) {
-        return Ok(());
-    }
-    let display = region::display(&home);
-    Err(Refusal::parameter(
-        format!("The target regions must contain the location of image version '{display}'."),
-        format!("{PROFILE}.targetRegions"),
-    ))
-}
-
-/// Gives the version its regions: those that are complete stay so, the others begin now.
-fn replicate(world: &World<'_>, version: &mut Version, wishes: Vec<Wish>, longest: TimeDelta) {
-    let stays = |name: &str| {
-        version.region(name).filter(|it| it.replication(world.now) != Replication::Failed)
-    };
-    let beginning: Vec<String> =
-        wishes.iter().filter(|it| stays(&it.name).is_none()).map(|it| it.name.clone()).collect();
-    let completions = version::completions(&version.id, &beginning, world.now, longest);
-    let times: Vec<(&String, DateTime<Utc>)> = beginning.iter().zip(completions).collect();
-
-    let regions = wishes.into_iter().map(|wish| {
-        let (begun, completes, fails) = match stays(&wish.name) {
-            Some(region) => (region.begun, region.completes, region.fails),
-            None => {
-                let found = times.iter().find(|it| *it.0 == wish.name);
-                let completes = found.map_or(world.now + longest, |it| it.1);
-                (world.now, completes, version::is_out(world, &wish.name, world.now))
-            }
-        };
-        TargetRegion {
-            name: wish.name,
-            replicas: wish.replicas,
-            storage_account_type: wish.storage_account_type,
-            exclude_from_latest: wish.exclude_from_latest,
-            besides: wish.besides,
-            begun,
-            completes,
-            fails,
-        }
-    });
-    version.regions = regions.collect();
-}
-
 fn allowed_now(world: &World<'_>, version: &Version) -> Result<(), Refusal> {
     let number = version.number();
     match version.state.as_str() {
@@ -492,52 +379,4 @@ fn removal_is_allowed(
             version.number()
         ),
     ))
-}
-
-/// What a version is made from.
-struct Source {
-    profile: Option<Value>,
-    disk: Value,
-    disk_gb: Option<u32>,
-    software: Software,
-    platform: Option<[String; 3]>,
-}
-
-fn source(world: &World<'_>, asked: &Value) -> Result<Source, Trouble> {
-    let storage = &asked["properties"]["storageProfile"];
-    let disk = &storage["osDiskImage"]["source"];
-    let id = storage["source"]["id"].as_str().or(storage["source"]["virtualMachineId"].as_str());
-    let has_disk = disk["id"].is_string() || disk["uri"].is_string();
-    let community = storage["source"]["communityGalleryImageId"].is_string();
-    if id.is_none() && !has_disk && !community {
-        return Err(Refusal::parameter(
-            "The gallery artifact version source can only be specified either directly under \
-             storageProfile or within individual OS or data disks. One and only one source type \
-             (user image, snapshot, disk, virtual machine) can be provided.",
-            "galleryImageVersion.properties.storageProfile.source.id",
-        )
-        .into());
-    }
-
-    let mut source = Source {
-        profile: storage.get("source").filter(|it| it.is_object()).cloned(),
-        disk: if has_disk { disk.clone() } else { json!({}) },
-        disk_gb: None,
-        software: Software::default(),
-        platform: None,
-    };
-    let Some(id) = id else { return Ok(source) };
-    if !world.records.exists(id)? {
-        let message = format!("The source '{id}' could not be found.");
-        return Err(Refusal::new(StatusCode::NOT_FOUND, "NotFound", message).into());
-    }
-    let kind = world.records.kind(id)?.unwrap_or_default();
-    if kind == version::KIND.to_ascii_lowercase()
-        && let Some(other) = world.records.get::<Version>(id)?
-    {
-        source.disk_gb = Some(other.disk_gb);
-        source.software = other.software;
-        source.platform = other.platform;
-    }
-    Ok(source)
 }

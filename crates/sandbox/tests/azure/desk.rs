@@ -15,13 +15,13 @@ use seam::Clock;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-pub const SUBSCRIPTION: &str = "6f9619ff-8b86-4d11-b42d-00c04fc964ff";
-pub const GROUP: &str =
+pub(crate) const SUBSCRIPTION: &str = "6f9619ff-8b86-4d11-b42d-00c04fc964ff";
+pub(crate) const GROUP: &str =
     "/subscriptions/6f9619ff-8b86-4d11-b42d-00c04fc964ff/resourceGroups/rg-images";
-pub const GALLERY: &str = "/subscriptions/6f9619ff-8b86-4d11-b42d-00c04fc964ff/resourceGroups/rg-images/providers/Microsoft.Compute/galleries/galTest";
-pub const WEB: &str = "/subscriptions/6f9619ff-8b86-4d11-b42d-00c04fc964ff/resourceGroups/rg-images/providers/Microsoft.Compute/galleries/galTest/images/web";
-pub const TEMPLATE: &str = "/subscriptions/6f9619ff-8b86-4d11-b42d-00c04fc964ff/resourceGroups/rg-images/providers/Microsoft.VirtualMachineImages/imageTemplates/t1";
-pub const BLOB: &str = "http://127.0.0.1:10000";
+pub(crate) const GALLERY: &str = "/subscriptions/6f9619ff-8b86-4d11-b42d-00c04fc964ff/resourceGroups/rg-images/providers/Microsoft.Compute/galleries/galTest";
+pub(crate) const WEB: &str = "/subscriptions/6f9619ff-8b86-4d11-b42d-00c04fc964ff/resourceGroups/rg-images/providers/Microsoft.Compute/galleries/galTest/images/web";
+pub(crate) const TEMPLATE: &str = "/subscriptions/6f9619ff-8b86-4d11-b42d-00c04fc964ff/resourceGroups/rg-images/providers/Microsoft.VirtualMachineImages/imageTemplates/t1";
+pub(crate) const BLOB: &str = "http://127.0.0.1:10000";
 
 const GALLERIES_API: &str = "2026-03-03";
 const TEMPLATES_API: &str = "2025-10-01";
@@ -103,7 +103,7 @@ scaleSets:
 
 /// A clock that stands where it was put.
 #[derive(Debug)]
-pub struct HandClock(Mutex<DateTime<Utc>>);
+pub(crate) struct HandClock(Mutex<DateTime<Utc>>);
 
 #[async_trait]
 impl Clock for HandClock {
@@ -117,57 +117,57 @@ impl Clock for HandClock {
 }
 
 /// Azure and what it stands on.
-pub struct Desk {
-    pub azure: Arc<Azure>,
-    pub clock: Arc<HandClock>,
-    pub blobs: Arc<Blobs>,
-    pub bus: Arc<Bus>,
+pub(crate) struct Desk {
+    pub(crate) azure: Arc<Azure>,
+    pub(crate) clock: Arc<HandClock>,
+    pub(crate) blobs: Arc<Blobs>,
+    pub(crate) bus: Arc<Bus>,
 }
 
 /// An answer, read whole.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|it| it.to_str().unwrap())
     }
 
     /// `error.code`.
-    pub fn code(&self) -> &str {
+    pub(crate) fn code(&self) -> &str {
         self.body["error"]["code"].as_str().unwrap_or_default()
     }
 
-    pub fn message(&self) -> &str {
+    pub(crate) fn message(&self) -> &str {
         self.body["error"]["message"].as_str().unwrap_or_default()
     }
 
     /// `properties.provisioningState`.
-    pub fn state(&self) -> &str {
+    pub(crate) fn state(&self) -> &str {
         self.body["properties"]["provisioningState"].as_str().unwrap_or_default()
     }
 }
 
 /// The test estate with these replacements.
-pub fn estate(gallery: &str, rest: &str) -> Estate {
+pub(crate) fn estate(gallery: &str, rest: &str) -> Estate {
     let text = ESTATE.replace("%GALLERY%", gallery).replace("%REST%", rest);
     Estate::parse(&text).unwrap_or_else(|error| panic!("{error}"))
 }
 
-pub fn desk() -> Desk {
+pub(crate) fn desk() -> Desk {
     desk_of("", "", AzureOptions::default())
 }
 
 /// A desk whose estate answers an open question in this way.
-pub fn desk_with(rest: &str) -> Desk {
+pub(crate) fn desk_with(rest: &str) -> Desk {
     desk_of("", rest, AzureOptions::default())
 }
 
-pub fn desk_of(gallery: &str, rest: &str, options: AzureOptions) -> Desk {
+pub(crate) fn desk_of(gallery: &str, rest: &str, options: AzureOptions) -> Desk {
     let estate = estate(gallery, rest);
     let database = Arc::new(Database::open(None).unwrap());
     let clock = Arc::new(HandClock(Mutex::new(estate.start)));
@@ -181,16 +181,16 @@ pub fn desk_of(gallery: &str, rest: &str, options: AzureOptions) -> Desk {
 
 impl Desk {
     /// Lets time pass.
-    pub fn wait(&self, secs: f64) {
+    pub(crate) fn wait(&self, secs: f64) {
         let nanos = TimeDelta::nanoseconds((secs * 1e9) as i64);
         *self.clock.0.lock().unwrap() += nanos;
     }
 
-    pub fn wait_until(&self, at: &str) {
+    pub(crate) fn wait_until(&self, at: &str) {
         *self.clock.0.lock().unwrap() = at.parse().unwrap();
     }
 
-    pub async fn send(&self, request: Request<Body>) -> Answer {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.azure.router().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
@@ -226,43 +226,43 @@ impl Desk {
         self.send(request.body(Body::from(bytes)).unwrap()).await
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.ask("GET", path, None).await
     }
 
-    pub async fn head(&self, path: &str) -> Answer {
+    pub(crate) async fn head(&self, path: &str) -> Answer {
         self.ask("HEAD", path, None).await
     }
 
-    pub async fn put(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
         self.ask("PUT", path, Some(body)).await
     }
 
-    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {
         self.ask("PATCH", path, Some(body)).await
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         self.ask("POST", path, Some(body)).await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.ask("DELETE", path, None).await
     }
 
     /// GET of an address that an answer named.
-    pub async fn follow(&self, address: &str) -> Answer {
+    pub(crate) async fn follow(&self, address: &str) -> Answer {
         let path = address.strip_prefix("http://arm.test").expect("an address of ours");
         self.get(path).await
     }
 
     /// Rows of a Resource Graph query over everything readable.
-    pub async fn graph(&self, query: &str) -> Answer {
+    pub(crate) async fn graph(&self, query: &str) -> Answer {
         self.post("/providers/Microsoft.ResourceGraph/resources", json!({ "query": query })).await
     }
 
     /// Puts the template `t1` and lets it become ready.
-    pub async fn ready_template(&self, properties: Value) -> Answer {
+    pub(crate) async fn ready_template(&self, properties: Value) -> Answer {
         let answer = self.put(TEMPLATE, template(properties)).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
         self.wait(60.0);
@@ -270,7 +270,7 @@ impl Desk {
     }
 
     /// Runs the template `t1` to its end.
-    pub async fn run_to_end(&self) -> Answer {
+    pub(crate) async fn run_to_end(&self) -> Answer {
         let answer = self.post(&format!("{TEMPLATE}/run"), Value::Null).await;
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
         self.wait(4000.0);
@@ -279,7 +279,7 @@ impl Desk {
 }
 
 /// The body of a template that builds web 2.0.0 from Ubuntu; `properties` go over it.
-pub fn template(properties: Value) -> Value {
+pub(crate) fn template(properties: Value) -> Value {
     let identity = format!(
         "{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-image-builder"
     );
@@ -309,7 +309,7 @@ pub fn template(properties: Value) -> Value {
 }
 
 /// The body of a version made from web 1.0.0 with these regions.
-pub fn version(regions: &[&str]) -> Value {
+pub(crate) fn version(regions: &[&str]) -> Value {
     let regions: Vec<Value> = regions.iter().map(|it| json!({ "name": it })).collect();
     json!({
         "location": "westeurope",

@@ -1,5 +1,7 @@
 //! The simulated Azure Resource Manager, through its routes and under a clock that is moved by hand.
 
+#![expect(clippy::unwrap_used, reason = "a test may unwrap, and so may what it is told with")]
+
 mod desk;
 mod admission;
 mod galleries;

@@ -1,0 +1,134 @@
+//! Bad input gets a clear answer, loses nothing and stops nobody else.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use chrono::TimeDelta;
+use http::Method;
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use rules::event::Event;
+use seam::Request;
+
+use crate::desk::{Desk, HANDLER};
+
+fn request(method: Method, path: &str, body: impl Into<Bytes>) -> Request {
+    let mut request = Request::new(body.into());
+    *request.method_mut() = method;
+    *request.uri_mut() = format!("http://{HANDLER}{path}").parse().unwrap();
+    let id = "11111111-0000-4000-8000-000000000001".parse().unwrap();
+    request.headers_mut().insert("x-azure-functions-invocationid", id);
+    request
+}
+
+/// A message as the host hands it to a function whose binding is binary.
+fn message(function: &str, id: &str, body: &[u8]) -> Request {
+    let body = serde_json::json!({
+        "Data": { "message": STANDARD.encode(body) },
+        "Metadata": { "MessageId": format!("\"{id}\"") },
+    });
+    request(Method::POST, &format!("/{function}"), body.to_string())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_no_message_is_kept_with_its_reason_and_completed() {
+    let desk = Desk::example().await;
+
+    let answer = desk.handler_once(message("start_build", "odd-1", b"{\"image\":3}")).await;
+
+    assert_eq!(answer, 200, "anything else would be redelivered for ever");
+    let kept = desk.blob("refused/odd-1.json").await;
+    let kept: serde_json::Value = serde_json::from_slice(&kept).unwrap();
+    assert!(kept["reason"].as_str().unwrap().contains("not a pointer"), "{kept}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_of_one_function_is_refused_by_another() {
+    let desk = Desk::example().await;
+    let body = br#"{"image":"rhel-9-base","seq":1,"function":"notify"}"#;
+
+    assert_eq!(desk.handler_once(message("start_build", "odd-2", body)).await, 200);
+
+    let kept = String::from_utf8(desk.blob("refused/odd-2.json").await).unwrap();
+    assert!(kept.contains("a message of `notify` came to `start_build`"), "{kept}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_points_at_nothing_does_nothing() {
+    let desk = Desk::example().await;
+    let body = br#"{"image":"rhel-9-base","seq":400,"function":"delete_version","ordinal":3}"#;
+
+    assert_eq!(desk.handler_once(message("delete_version", "x", body)).await, 200);
+
+    assert_eq!(desk.events("rhel-9-base").await, []);
+    let calls = desk.sandbox.azure.calls();
+    assert_eq!((calls.read, calls.write, calls.delete), (0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_hosts_metadata_is_not_believed() {
+    let desk = Desk::example().await;
+    let body = serde_json::json!({
+        "Data": { "message": STANDARD.encode(b"no pointer") },
+        "Metadata": { "MessageId": "\"../../ledger/contoso/rhel-9-base/0000000001\"", "sys": 3 },
+    });
+
+    let answer = desk.handler_once(request(Method::POST, "/notify", body.to_string())).await;
+
+    assert_eq!(answer, 200);
+    assert_eq!(desk.events("rhel-9-base").await, [], "the ledger was written through an id");
+}
+
+#[tokio::test(start_paused = true)]
+async fn unknown_functions_wrong_methods_and_huge_bodies_get_a_clear_4xx() {
+    let desk = Desk::example().await;
+    let cases = [
+        (request(Method::POST, "/no_such_function", "{}"), 404),
+        (request(Method::GET, "/start_build", ""), 405),
+        (request(Method::POST, "/a/b", "{}"), 404),
+        (request(Method::POST, "/look_again", "not json"), 400),
+        (request(Method::POST, "/start_build", vec![b' '; 5 << 20]), 413),
+        (request(Method::GET, "/", ""), 200),
+    ];
+
+    for (request, expected) in cases {
+        let what = format!("{} {}", request.method(), request.uri().path());
+        assert_eq!(desk.handler_once(request).await, expected, "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_from_outside_that_are_forged_or_repeated_do_no_harm() {
+    let mut desk = Desk::example().await;
+    desk.run_to(desk.now() + TimeDelta::minutes(30)).await;
+    let before = desk.all_events().await;
+    let forged = br#"{"specversion":"1.0","id":"1","type":"Microsoft.Resources.ResourceActionSuccess",
+        "source":"/","subject":"/subscriptions/x/resourceGroups/y/providers/Microsoft.VirtualMachineImages/imageTemplates/z/run"}"#;
+
+    for id in ["e-1", "e-1", "e-2"] {
+        assert_eq!(desk.handler_once(message("receive_events", id, forged)).await, 200);
+    }
+
+    assert_eq!(desk.all_events().await, before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_stream_stops_its_image_and_no_other() {
+    let mut desk = Desk::example().await;
+    desk.run_to(desk.now() + TimeDelta::minutes(30)).await;
+    let first = Path::from("ledger/contoso/rhel-9-base/0000000001.json");
+    let bytes = desk.store().get(&first).await.unwrap().bytes().await.unwrap();
+    let text = String::from_utf8(bytes.to_vec()).unwrap().replace("find_due_images", "somebody");
+    desk.store().put(&first, text.into()).await.unwrap();
+    // A second entry, so that the first one's hash matters.
+    let gap = Path::from("ledger/contoso/rhel-9-base/0000000003.json");
+    desk.store().put(&gap, "{}".into()).await.unwrap();
+
+    desk.run_to(desk.now() + TimeDelta::days(4)).await;
+
+    let others = desk.events("ubuntu-2204-base").await;
+    assert!(others.iter().any(|it| matches!(it, Event::RunReleased { .. })));
+    let image = "rhel-9-base".parse().unwrap();
+    let error = desk.ledger.read(&ledger::StreamName::Image(image)).await.unwrap_err();
+    assert!(error.to_string().contains("rhel-9-base"), "{error}");
+}
