@@ -191,6 +191,7 @@ impl Evidence {
     /// The children whose newest offered version was built from `number`.
     fn built_from(&self, cx: &Context, image: &Image, number: VersionNumber) -> Vec<ImageName> {
         let base = PinnedBase::Image { image: image.name.clone(), version: number }.version();
+        let is_from = |tag: &String| *tag == base || *tag == number.to_string();
         let is_current = |child: &&Image| {
             let (Some(versions), Some(state)) =
                 (self.versions.get(&child.name), self.states.get(&child.name))
@@ -198,7 +199,7 @@ impl Evidence {
                 return true;
             };
             let offered = versions.iter().filter(|it| standing(state, it) == Standing::Released);
-            offered.last().is_some_and(|it| it.tags.get(tags::BASE) == Some(&base))
+            offered.last().is_some_and(|it| it.tags.get(tags::BASE).is_some_and(is_from))
         };
         cx.catalog.children(&image.name).filter(is_current).map(|it| it.name.clone()).collect()
     }

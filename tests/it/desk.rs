@@ -169,6 +169,17 @@ impl Desk {
         true
     }
 
+    /// Asks the app for something, as a person does; returns the status of its answer.
+    pub(crate) async fn ask(&self, path: &str, body: &str) -> u16 {
+        let host = Local::to([("host".to_owned(), self.host.router())]);
+        let mut request = seam::Request::new(body.to_owned().into());
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = format!("http://host/api/{path}").parse().unwrap();
+        let length = body.len().into();
+        request.headers_mut().insert(http::header::CONTENT_LENGTH, length);
+        host.send(request).await.unwrap().status.as_u16()
+    }
+
     /// The store below the ledger.
     pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
         let tokens = Arc::new(Tokens::fixed("a-token".to_owned()));

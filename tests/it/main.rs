@@ -4,6 +4,8 @@
 mod desk;
 mod spoiled;
 mod lifecycle;
+mod fabrikam;
+mod processes;
 mod twice;
 mod faults;
 mod bad_input;

@@ -7,6 +7,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::Method;
 use seam::{Fault, Request, Response, Wire};
@@ -91,6 +93,17 @@ pub(crate) struct Delivered {
 }
 
 impl Delivered {
+    /// The host's id of the invocation.
+    pub(crate) fn invocation(&self) -> String {
+        self.head["x-azure-functions-invocationid"].to_str().unwrap().to_owned()
+    }
+
+    /// The message's own bytes.
+    pub(crate) fn message(&self) -> Vec<u8> {
+        let envelope: serde_json::Value = serde_json::from_slice(&self.body).unwrap();
+        STANDARD.decode(envelope["Data"]["message"].as_str().unwrap()).unwrap()
+    }
+
     /// The same delivery again, as a redelivery has it: under another invocation id.
     pub(crate) fn again(&self) -> Request {
         let mut request = Request::new(self.body.clone());

@@ -194,6 +194,7 @@ async fn a_message_delivered_too_often_is_dead_lettered() {
         call(&bus, "PUT", &peek(&bus, "builds/$deadletterqueue").await.lock()).await;
     }
     assert_eq!(bus.counts().unwrap()["builds"].dead, 1);
+    assert!(bus.take_dead_lettered().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

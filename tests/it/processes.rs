@@ -1,0 +1,154 @@
+//! `goldsmith up` as its processes: killed at odd moments, it ends with the same releases.
+#![cfg(unix)]
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+/// `goldsmith up --once --json`, on `state`.
+struct Up {
+    child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+    handler: Option<u64>,
+    seen: usize,
+}
+
+impl Up {
+    fn on(state: &Path) -> Up {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_goldsmith"))
+            .args(["up", "--once", "--json", "--state"])
+            .arg(state)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Up { child, lines, handler: None, seen: 0 }
+    }
+
+    /// The next line; none when it has ended.
+    fn next(&mut self) -> Option<Value> {
+        let line: Value = serde_json::from_str(&self.lines.next()?.ok()?).unwrap();
+        if let Some(pid) = line["handlerPid"].as_u64() {
+            self.handler = Some(pid);
+        }
+        self.seen += 1;
+        Some(line)
+    }
+
+    /// Reads until `lines` more have come.
+    fn read(&mut self, lines: usize) {
+        for _ in 0..lines {
+            self.next().expect("it ended too early");
+        }
+    }
+
+    /// Reads to the end, and returns the last line and the exit code.
+    fn finish(mut self) -> (Value, i32) {
+        let mut last = Value::Null;
+        while let Some(line) = self.next() {
+            last = line;
+        }
+        (last, self.child.wait().unwrap().code().unwrap())
+    }
+
+    fn kill_handler(&self) {
+        let pid = self.handler.expect("the handler was never announced");
+        let killed = Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+        assert!(killed.success());
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// What was released, without the order in which it was said.
+fn released(summary: &Value) -> BTreeSet<String> {
+    let released = summary["released"].as_array().unwrap();
+    released.iter().map(|it| format!("{} {} {}", it["image"], it["version"], it["base"])).collect()
+}
+
+/// Everything that the ledger in `state` says of `image`.
+fn log(state: &Path, image: &str) -> Vec<Value> {
+    let output = Command::new(env!("CARGO_BIN_EXE_goldsmith"))
+        .args(["log", image, "--json", "--state"])
+        .arg(state)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+const IMAGES: [&str; 6] = [
+    "ubuntu-2204-base",
+    "ubuntu-2204-web",
+    "ubuntu-2204-shop",
+    "debian-12-base",
+    "rhel-9-base",
+    "windows-2022-base",
+];
+
+#[test]
+fn killed_at_odd_moments_it_ends_with_the_same_releases_and_nothing_is_done_twice() {
+    let calm = tempfile::tempdir().unwrap();
+    let (summary, code) = Up::on(calm.path()).finish();
+    assert_eq!(code, 0, "{summary}");
+    let expected = released(&summary);
+    assert!(expected.len() >= 6, "{summary}");
+
+    let state = tempfile::tempdir().unwrap();
+    let mut up = Up::on(state.path());
+    for lines in [9, 31, 17, 44, 23] {
+        up.read(lines);
+        up.kill_handler();
+    }
+    up.kill();
+    let mut up = Up::on(state.path());
+    up.read(40);
+    up.kill();
+    let (summary, code) = Up::on(state.path()).finish();
+
+    assert_eq!(code, 0, "{summary}");
+    assert_eq!(released(&summary), expected);
+    for image in IMAGES {
+        let mut numbers = BTreeSet::new();
+        let mut builds = BTreeSet::new();
+        for event in log(state.path(), image) {
+            let version = event["version"].as_str().unwrap_or_default().to_owned();
+            let first = match event["event"].as_str().unwrap() {
+                "runOpened" => numbers.insert(version.clone()),
+                "buildStarted" => builds.insert(version.clone()),
+                _ => true,
+            };
+            assert!(first, "{image} {version}: twice");
+        }
+        assert_eq!(numbers, builds, "{image}: every run is built once");
+    }
+}
+
+#[test]
+fn the_ledger_alone_gives_the_state_that_status_shows() {
+    let state = tempfile::tempdir().unwrap();
+    let (summary, code) = Up::on(state.path()).finish();
+    assert_eq!(code, 0);
+    // The sandbox's own memory is not needed.
+    std::fs::remove_file(state.path().join("sandbox.sqlite")).unwrap();
+
+    let output = Command::new(env!("CARGO_BIN_EXE_goldsmith"))
+        .args(["status", "--state"])
+        .arg(state.path())
+        .output()
+        .unwrap();
+
+    let text = String::from_utf8(output.stdout).unwrap();
+    for it in summary["released"].as_array().unwrap() {
+        let (image, version) = (it["image"].as_str().unwrap(), it["version"].as_str().unwrap());
+        assert!(text.contains(image) && text.contains(version), "{image} {version}\n{text}");
+    }
+}
