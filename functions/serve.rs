@@ -1,5 +1,6 @@
 //! The handler as a process: settings, logs, the port that the Functions host has chosen.
 
+use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,6 +27,9 @@ pub fn run() -> ExitCode {
         .with_writer(std::io::stdout)
         .init();
 
+    if env("GOLDSMITH_WHILE_STDIN_IS_OPEN").is_some_and(|it| it == "1") {
+        leave_with_stdin();
+    }
     match serve() {
         Ok(()) => ExitCode::from(FAILED),
         Err(why) => {
@@ -33,6 +37,17 @@ pub fn run() -> ExitCode {
             ExitCode::from(FAILED)
         }
     }
+}
+
+/// Ends the process when stdin is closed, which is when the desk that started it is gone. The
+/// Functions host of Azure looks after its own processes.
+fn leave_with_stdin() {
+    // A thread of its own: reading stdin cannot be waited for in any other way.
+    std::thread::spawn(|| {
+        let mut nothing = [0; 64];
+        while matches!(std::io::stdin().read(&mut nothing), Ok(1..)) {}
+        std::process::exit(i32::from(FAILED));
+    });
 }
 
 fn serve() -> Result<(), String> {

@@ -2,7 +2,8 @@
 //! triggers.
 
 use rules::event::Event;
-use rules::schedule::occurrences;
+use chrono::{DateTime, Utc};
+use rules::schedule::{occurrences, patch_tuesday_of};
 use rules::trigger::{Admission, Trigger, admit};
 use tracing::warn;
 
@@ -30,11 +31,15 @@ pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
         };
         let Some((newest, older)) = due.split_last() else { continue };
 
-        let trigger = Trigger::Schedule { occurrence: *newest };
+        let of = |occurrence: DateTime<Utc>| {
+            let patch_tuesday = patch_tuesday_of(schedule, occurrence);
+            Trigger::Schedule { occurrence, patch_tuesday }
+        };
+        let trigger = of(*newest);
         let into = trigger.id();
         let mut events: Vec<Event> = older
             .iter()
-            .map(|occurrence| Trigger::Schedule { occurrence: *occurrence }.id())
+            .map(|occurrence| of(*occurrence).id())
             .map(|trigger| Event::TriggerCoalesced { trigger, into: into.clone() })
             .collect();
         match admit(state, &trigger) {

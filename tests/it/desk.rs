@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use axum::Router;
 use chrono::{DateTime, Utc};
 use cli::load::{self, Loaded};
 use functions::{App, Settings};
@@ -24,6 +25,7 @@ use crate::spoiled::Spoil;
 const ARM: &str = "127.0.0.1:4001";
 const BUS: &str = "127.0.0.1:4002";
 const BLOB: &str = "127.0.0.1:4003";
+const PEOPLE: &str = "127.0.0.1:4005";
 pub(crate) const HANDLER: &str = "127.0.0.1:4004";
 
 /// Everything on one desk.
@@ -68,7 +70,8 @@ impl Desk {
     }
 
     /// A desk whose wires are spoiled: the handler's to the world, the host's to the handler.
-    pub(crate) async fn of(loaded: Loaded, estate: &Estate, spoil: Spoil) -> Desk {
+    pub(crate) async fn of(mut loaded: Loaded, estate: &Estate, spoil: Spoil) -> Desk {
+        loaded.catalog.notify.webhook = spoil.people;
         let clock: Arc<dyn Clock> = Arc::new(PausedClock::starting_at(estate.start));
         let package =
             Package::of(functions::package::HOST_JSON, owned(), &BTreeMap::new()).unwrap();
@@ -84,7 +87,9 @@ impl Desk {
         let routers = sandbox.routers();
 
         let settings = settings(&loaded.catalog);
-        let services = [(ARM, routers.arm), (BUS, routers.bus), (BLOB, routers.blob)];
+        let people = Router::new().fallback(|| async { "told" });
+        let services =
+            [(ARM, routers.arm), (BUS, routers.bus), (BLOB, routers.blob), (PEOPLE, people)];
         let world = Local::to(services.map(|(host, router)| (host.to_owned(), router)));
         let tokens = Arc::new(Tokens::fixed("a-token".to_owned()));
         let plain: Arc<dyn Wire> = Arc::new(world);
@@ -167,6 +172,32 @@ impl Desk {
             }
         }
         true
+    }
+
+    /// Lets a timer function run, past the host.
+    pub(crate) async fn tick(&self, timer: &str) -> u16 {
+        let body = r#"{"Data":{"timer":{"IsPastDue":false}},"Metadata":{}}"#;
+        let mut request = seam::Request::new(body.into());
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = format!("http://{HANDLER}/{timer}").parse().unwrap();
+        self.handler_once(request).await
+    }
+
+    /// A person's request under a given id, past the host; the status that the person gets.
+    pub(crate) async fn request_with_id(&self, path: &str, id: &str) -> u64 {
+        let mut parts = path.split('/');
+        let mut part = || parts.next().unwrap();
+        let params = serde_json::json!({ "kind": part(), "name": part(), "verb": part() });
+        let req = serde_json::json!({ "Method": "POST", "Params": params });
+        let body = serde_json::json!({ "Data": { "req": req }, "Metadata": {} }).to_string();
+        let mut request = seam::Request::new(body.into());
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = format!("http://{HANDLER}/api").parse().unwrap();
+        let name = "x-azure-functions-invocationid";
+        request.headers_mut().insert(name, id.parse().unwrap());
+        let (_, _, answer) = self.direct.send(request).await.unwrap().collect(1 << 20).await.unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+        answer["Outputs"]["res"]["statusCode"].as_u64().unwrap()
     }
 
     /// Asks the app for something, as a person does; returns the status of its answer.
@@ -301,7 +332,7 @@ fn settings(catalog: &Catalog) -> Settings {
         store: format!("http://{BLOB}/goldsmith/goldsmith").parse().unwrap(),
         blobs: format!("http://{BLOB}/{{account}}"),
         client_id: None,
-        webhook: None,
+        webhook: Some(address(PEOPLE)),
         desk_time: false,
     }
 }

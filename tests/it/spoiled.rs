@@ -24,13 +24,15 @@ pub(crate) struct Spoil {
     pub(crate) handler: Handler,
     /// How many handlers there are.
     pub(crate) handlers: usize,
+    /// Whether people are told.
+    pub(crate) people: bool,
 }
 
 impl Default for Spoil {
     fn default() -> Spoil {
         let world: World = Box::new(|wire| wire);
         let handler: Handler = Box::new(|wires| Arc::clone(&wires[0]));
-        Spoil { world, handler, handlers: 1 }
+        Spoil { world, handler, handlers: 1, people: false }
     }
 }
 

@@ -44,6 +44,11 @@ impl StateFolder {
         self.0.join("handler.log")
     }
 
+    /// The ports that the desk had the last time.
+    pub fn ports(&self) -> PathBuf {
+        self.0.join("ports.json")
+    }
+
     /// The container of the ledger, as the sandbox's blob service lays it out.
     pub fn store(&self) -> PathBuf {
         self.0.join("blobs").join(ACCOUNT).join(CONTAINER)

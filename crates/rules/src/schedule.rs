@@ -164,6 +164,13 @@ fn instant(local: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
     }
 }
 
+/// The Patch Tuesday that `occurrence` of `schedule` follows; none when it follows no Patch Tuesday.
+pub fn patch_tuesday_of(schedule: &Schedule, occurrence: DateTime<Utc>) -> Option<NaiveDate> {
+    let Schedule::PatchTuesday(patch) = schedule else { return None };
+    let local = occurrence.with_timezone(&patch.zone).date_naive();
+    local.checked_sub_days(days_after(patch).ok()?)
+}
+
 fn months_since_zero(day: NaiveDate) -> i64 {
     i64::from(day.year()) * 12 + i64::from(day.month0())
 }
@@ -241,6 +248,17 @@ mod tests {
 
             assert_eq!(next(&schedule, at(after)), Ok(Some(expected)), "{days} after {after}");
         }
+    }
+
+    #[test]
+    fn an_occurrence_knows_its_patch_tuesday_in_the_zone_of_the_schedule() {
+        // 02:00 in Amsterdam on Wednesday is still Tuesday in UTC.
+        let schedule = patch_tuesday(1, "01:30", "Europe/Amsterdam");
+        let occurrence = at("2026-09-08T23:30:00Z");
+
+        let tuesday = NaiveDate::from_ymd_opt(2026, 9, 8);
+        assert_eq!(patch_tuesday_of(&schedule, occurrence), tuesday);
+        assert_eq!(patch_tuesday_of(&cron("0 0 3 * * Wed", "UTC"), occurrence), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::state::State;
@@ -17,7 +17,12 @@ pub const BREAKER_LIMIT: u32 = 5;
 pub enum Trigger {
     /// An occurrence of the image's schedule.
     #[serde(rename_all = "camelCase")]
-    Schedule { occurrence: DateTime<Utc> },
+    Schedule {
+        occurrence: DateTime<Utc>,
+        /// The Patch Tuesday that it follows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        patch_tuesday: Option<NaiveDate>,
+    },
     /// A newer version of the platform image it is built from.
     #[serde(rename_all = "camelCase")]
     Base { version: String },
@@ -36,7 +41,7 @@ impl Trigger {
     /// Its identity: the same reason is accepted once.
     pub fn id(&self) -> String {
         match self {
-            Trigger::Schedule { occurrence } => {
+            Trigger::Schedule { occurrence, .. } => {
                 format!("schedule:{}", occurrence.to_rfc3339_opts(SecondsFormat::Secs, true))
             }
             Trigger::Base { version } => format!("base:{version}"),
@@ -50,7 +55,8 @@ impl Trigger {
 impl fmt::Display for Trigger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trigger::Schedule { occurrence } => {
+            Trigger::Schedule { patch_tuesday: Some(day), .. } => write!(f, "Patch Tuesday {day}"),
+            Trigger::Schedule { occurrence, patch_tuesday: None } => {
                 write!(f, "scheduled for {}", occurrence.format("%Y-%m-%d %H:%M UTC"))
             }
             Trigger::Base { version } => write!(f, "new base {version}"),

@@ -12,19 +12,31 @@ use crate::wire::{Body, Fault, Request, Response, Wire};
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Requests over the network. Redirects are never followed: a redirect could carry a token away.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Internet {
     client: OnceLock<reqwest::Client>,
+    timeout: Duration,
+}
+
+impl Default for Internet {
+    fn default() -> Internet {
+        Internet::waiting(REQUEST_TIMEOUT)
+    }
 }
 
 impl Internet {
+    /// A wire that waits so long for an answer, instead of [`REQUEST_TIMEOUT`].
+    pub fn waiting(timeout: Duration) -> Internet {
+        Internet { client: OnceLock::new(), timeout }
+    }
+
     fn client(&self) -> Result<&reqwest::Client, Fault> {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
         let client = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
-            .timeout(REQUEST_TIMEOUT)
+            .timeout(self.timeout)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .user_agent(concat!("goldsmith/", env!("CARGO_PKG_VERSION")))

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use rules::catalog::Catalog;
@@ -12,13 +13,14 @@ use sandbox::bus::{Queue, QueueOptions};
 use sandbox::desk::{Hold, Speed};
 use sandbox::estate::Estate;
 use sandbox::host::{Host, HostOptions, Package, Process, ProcessEvent, ProcessOptions};
-use sandbox::serve::{Door, Server};
+use sandbox::serve::Server;
 use sandbox::{Place, Sandbox, SandboxOptions, Time};
 use seam::{Internet, Wire};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::UpArgs;
+use super::args::{DEFAULT_SPEED, RetryAfter, UpArgs};
 use super::lines::Ready;
+use super::ports::{self, Services};
 use crate::load::Loaded;
 use crate::publish::publish;
 use crate::state_folder::{ACCOUNT, CONTAINER, StateFolder};
@@ -28,6 +30,9 @@ const IDENTITY_SECRET: &str = "desk";
 
 /// The name of the bus in what the handler is told.
 const NAMESPACE: &str = "goldsmith";
+
+/// How long the host's wire waits for the handler; `functionTimeout` in `host.json` is 5 minutes.
+const HANDLER_TIMEOUT: Duration = Duration::from_mins(6);
 
 /// Everything that runs.
 pub struct Desk {
@@ -45,14 +50,7 @@ pub struct Desk {
 }
 
 /// The addresses of the services.
-#[derive(Clone, Debug)]
-struct Addresses {
-    arm: String,
-    bus: String,
-    blob: String,
-    identity: String,
-    host: String,
-}
+type Addresses = Services<String>;
 
 impl Desk {
     /// Opens the state in `folder`, serves it, puts the catalog in force and starts the handler.
@@ -65,11 +63,8 @@ impl Desk {
         loaded: &Loaded,
         estate: &Estate,
     ) -> anyhow::Result<Desk> {
-        let arm = door("arm", args.arm_port).await?;
-        let bus = door("bus", args.bus_port).await?;
-        let blob = door("blob", args.blob_port).await?;
-        let identity = door("identity", args.identity_port).await?;
-        let host_door = door("host", args.host_port).await?;
+        let Services { arm, bus, blob, identity, host: host_door } =
+            ports::bind(args, &folder.ports()).await?;
         let addresses = Addresses {
             arm: arm.url(),
             bus: bus.url(),
@@ -91,7 +86,7 @@ impl Desk {
             blob_url: addresses.blob.clone(),
             queues: queues(&package, &args.queue),
             identity_secret: IDENTITY_SECRET.to_owned(),
-            retry_after_always: args.retry_after == super::RetryAfter::Always,
+            retry_after_always: args.retry_after == RetryAfter::Always,
         };
         let place = Place::Folder(folder.path().to_owned());
         let sandbox = Sandbox::open(estate, &place, Time::Desk(speed(args)), options)?;
@@ -135,7 +130,8 @@ impl Desk {
             Arc::clone(&sandbox.database),
             Arc::clone(&sandbox.clock),
             sandbox.holds.clone(),
-            wire,
+            // Longer than the function's timeout: it is the host that gives up, and says so.
+            Arc::new(Internet::waiting(HANDLER_TIMEOUT)),
             HostOptions {
                 handler: process.url(),
                 desk_time: true,
@@ -195,18 +191,11 @@ impl Desk {
     }
 }
 
-async fn door(name: &str, port: u16) -> anyhow::Result<Door> {
-    let bound = Door::bind(port).await;
-    bound.with_context(|| {
-        format!("port {port} of this machine cannot be listened on; give another `--{name}-port`")
-    })
-}
-
 fn speed(args: &UpArgs) -> Speed {
     match (args.speed, args.once) {
         (Some(speed), _) => Speed::Limit(speed),
         (None, true) => Speed::Jump,
-        (None, false) => Speed::Limit(super::DEFAULT_SPEED),
+        (None, false) => Speed::Limit(DEFAULT_SPEED),
     }
 }
 
@@ -235,6 +224,8 @@ fn settings(catalog: &Catalog, addresses: &Addresses) -> BTreeMap<String, String
         ("GOLDSMITH_STORE", format!("{blob}/{ACCOUNT}/{CONTAINER}")),
         ("GOLDSMITH_BLOBS", format!("{blob}/{{account}}")),
         ("GOLDSMITH_DESK_TIME", "1".to_owned()),
+        // A handler whose desk was killed would go on for ever.
+        ("GOLDSMITH_WHILE_STDIN_IS_OPEN", "1".to_owned()),
         ("IDENTITY_ENDPOINT", format!("{identity}/msi/token")),
         ("IDENTITY_HEADER", IDENTITY_SECRET.to_owned()),
         // Whoever starts us may have these for the cloud; empty means absent.
@@ -258,5 +249,5 @@ fn handler(args: &UpArgs) -> anyhow::Result<(PathBuf, Vec<String>)> {
         return Ok((path, Vec::new()));
     }
     let ourselves = std::env::current_exe().context("finding our own program")?;
-    Ok((ourselves, vec!["handler".to_owned(), "--while-stdin-is-open".to_owned()]))
+    Ok((ourselves, vec!["handler".to_owned()]))
 }

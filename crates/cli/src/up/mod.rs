@@ -1,12 +1,14 @@
 //! `goldsmith up`: the whole of it on one desk. A simulated Azure, the very handler that ships as a
 //! child process, and desk time, in which weeks take seconds.
 
+pub mod args;
 pub mod desk;
 pub mod ending;
 pub mod example;
 pub mod follower;
 pub mod lines;
 pub mod outcome;
+pub mod ports;
 pub mod reporter;
 pub mod screen;
 pub mod stage;
@@ -23,7 +25,6 @@ use anyhow::{Context, anyhow, bail};
 use chrono::TimeDelta;
 use ledger::{Entry, StreamName};
 use rules::state::Run;
-use sandbox::bus::Queue;
 use sandbox::estate::Estate;
 use sandbox::host::ProcessEvent;
 use tempfile::TempDir;
@@ -32,6 +33,7 @@ use crate::check;
 use crate::load::{self, Loaded};
 use crate::state_folder::{self, StateFolder};
 use crate::terminal::{Exit, Terminal};
+pub use args::{RetryAfter, UpArgs};
 use desk::Desk;
 use follower::{Follower, Noted};
 use outcome::{Outcome, Reasoned};
@@ -52,9 +54,6 @@ pub fn json_lines(stream: StreamName, seq: u64, entry: Entry) -> serde_json::Res
     lines::happened(&Noted { stream, seq, entry })
 }
 
-/// Desk seconds per second, at most, for somebody who watches.
-const DEFAULT_SPEED: f64 = 300.0;
-
 /// How long what is under way may take once somebody wants it to stop.
 const LAST_WORK: Duration = Duration::from_secs(5);
 
@@ -63,88 +62,6 @@ const REDRAW: Duration = Duration::from_millis(250);
 
 /// So many starts that end before the first answer are not going to end otherwise.
 const MOST_FAILED_STARTS: u32 = 4;
-
-/// The arguments of `goldsmith up`.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-examples:\n  \
-    goldsmith up --once                      the example catalog, to its end, and a summary\n  \
-    goldsmith up                             goes on until Ctrl-C; keeps its state in .goldsmith\n  \
-    goldsmith up --catalog web.yaml --estate azure.yaml --state desk\n  \
-    goldsmith up --once --json               a line of JSON for each thing that happens\n\n\
-then, beside it or after it:\n  \
-    goldsmith status\n  \
-    goldsmith log ubuntu-2204-base\n\n\
-exit codes: 0 everything ended well, 1 something did not or a file was refused, 2 it failed")]
-pub struct UpArgs {
-    /// The catalog: a file or a folder; the example without one.
-    #[arg(long, value_name = "PATH")]
-    pub catalog: Option<PathBuf>,
-    /// The estate, what is there on the simulated Azure: a file; the example without one.
-    #[arg(long, value_name = "PATH")]
-    pub estate: Option<PathBuf>,
-    /// End when every image has walked to its release and its predecessors have been judged.
-    #[arg(long)]
-    pub once: bool,
-    /// Desk seconds per second, at most; 300 without it, and with --once as fast as it goes.
-    #[arg(long, value_name = "N", value_parser = positive)]
-    pub speed: Option<f64>,
-    /// Where everything is kept, and gone on from; `.goldsmith`, and with --once a folder that is
-    /// removed when all has ended well.
-    #[arg(long, value_name = "DIR")]
-    pub state: Option<PathBuf>,
-    /// The handler to start, as it ships; this very program without one.
-    #[arg(long, value_name = "PATH")]
-    pub handler: Option<PathBuf>,
-    /// Tell everything in lines of JSON, on stdout.
-    #[arg(long)]
-    pub json: bool,
-    /// Show what the handler logs, too.
-    #[arg(long, short)]
-    pub verbose: bool,
-    /// With --once: give up after so many desk days.
-    #[arg(long, value_name = "N", default_value_t = 45, value_parser = clap::value_parser!(u32).range(1..=3650))]
-    pub until_days: u32,
-    /// When answers about running operations say Retry-After: as recorded, or always, for clients
-    /// that else sleep 30 seconds.
-    #[arg(long, value_enum, default_value_t = RetryAfter::Recorded, value_name = "WHEN")]
-    pub retry_after: RetryAfter,
-    /// A queue beside the function app's, or other options for one of them:
-    /// `NAME:lock=2s,maxDelivery=3,duplicates=600s,sessions`.
-    #[arg(long, value_name = "NAME[:OPTIONS]")]
-    pub queue: Vec<Queue>,
-    /// The port of Azure Resource Manager; 0 lets the system choose, for all of these.
-    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
-    pub arm_port: u16,
-    /// The port of Service Bus.
-    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
-    pub bus_port: u16,
-    /// The port of the blobs.
-    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
-    pub blob_port: u16,
-    /// The port of the identity endpoint.
-    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
-    pub identity_port: u16,
-    /// The port of the Functions host.
-    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
-    pub host_port: u16,
-}
-
-/// When an answer about a running operation says `Retry-After`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum RetryAfter {
-    /// Where Azure was recorded saying it.
-    Recorded,
-    /// Always, one second.
-    Always,
-}
-
-fn positive(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(number) if number.is_finite() && number >= 0.001 => Ok(number),
-        _ => Err("a number from 0.001 on; 60 makes a minute of each second".to_owned()),
-    }
-}
 
 /// Runs the desk until it is over.
 ///
@@ -452,79 +369,4 @@ async fn interrupted() {
 fn open_log(path: &Path) -> anyhow::Result<File> {
     let file = File::options().create(true).append(true).open(path);
     file.with_context(|| format!("opening `{}`", path.display()))
-}
-
-/// The command that goes on from here.
-fn go_on(args: &UpArgs) -> String {
-    let mut command = "goldsmith up".to_owned();
-    let paths = [("catalog", &args.catalog), ("estate", &args.estate), ("state", &args.state)];
-    for (name, path) in paths {
-        if let Some(path) = path {
-            command.push_str(&format!(" --{name} {}", path.display()));
-        }
-    }
-    format!("\nstopped; `{command}` goes on from here")
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-    use crate::{Cli, Command};
-
-    fn parse(arguments: &[&str]) -> Result<UpArgs, clap::Error> {
-        let cli = Cli::try_parse_from([&["goldsmith", "up"], arguments].concat())?;
-        match cli.command {
-            Command::Up(args) => Ok(*args),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn without_arguments_it_is_the_example_for_somebody_who_watches() {
-        let args = parse(&[]).unwrap();
-
-        assert!(args.catalog.is_none() && args.estate.is_none() && !args.once);
-        assert_eq!((args.until_days, args.retry_after), (45, RetryAfter::Recorded));
-        assert_eq!(args.arm_port, 0);
-    }
-
-    #[test]
-    fn queues_and_ports_are_read() {
-        let args = parse(&[
-            "--queue",
-            "mine:lock=2s,maxDelivery=3",
-            "--queue",
-            "other",
-            "--arm-port",
-            "8001",
-            "--retry-after",
-            "always",
-        ]);
-        let args = args.unwrap();
-
-        assert_eq!(args.queue.len(), 2);
-        assert_eq!(args.queue[0].options.max_delivery, 3);
-        assert_eq!((args.arm_port, args.retry_after), (8001, RetryAfter::Always));
-    }
-
-    #[test]
-    fn what_is_not_meant_is_refused() {
-        for wrong in
-            [["--speed", "0"], ["--speed", "fast"], ["--queue", "a?"], ["--until-days", "0"]]
-        {
-            assert!(parse(&wrong).is_err(), "{wrong:?}");
-        }
-    }
-
-    #[test]
-    fn the_way_on_names_what_was_named() {
-        let args = parse(&["--state", "desk", "--catalog", "web.yaml"]).unwrap();
-
-        assert_eq!(
-            go_on(&args),
-            "\nstopped; `goldsmith up --catalog web.yaml --state desk` goes on from here"
-        );
-    }
 }

@@ -1,1 +1,451 @@
 //! The walk of an image, as its state sees it.
+
+use chrono::TimeDelta;
+use proptest::prelude::*;
+
+use super::*;
+use crate::catalog::Moment;
+use crate::event::{Event, Outcome};
+use crate::wake::{Function, Subject};
+
+/// A stream in the making: each call is an entry of its own, a minute after the one before.
+#[derive(Clone)]
+struct Story {
+    state: State,
+    seq: u64,
+    now: DateTime<Utc>,
+}
+
+fn story() -> Story {
+    Story { state: State::default(), seq: 0, now: start() }.then(Event::ImageAdopted {})
+}
+
+fn start() -> DateTime<Utc> {
+    "2026-09-08T00:00:00Z".parse().unwrap()
+}
+
+fn number(text: &str) -> VersionNumber {
+    text.parse().unwrap()
+}
+
+fn schedule(hour: i64) -> Trigger {
+    Trigger::Schedule { occurrence: start() + TimeDelta::hours(hour), patch_tuesday: None }
+}
+
+fn ring(name: &str, region: &str, bake_hours: u32) -> PlannedRing {
+    let regions = vec![region.parse().unwrap()];
+    PlannedRing { name: name.to_owned(), regions, replicas: 1, bake_hours, approval: false }
+}
+
+impl Story {
+    fn try_then(&self, events: &[Event]) -> Result<Story, WrongMove> {
+        let stamp = Stamp { seq: self.seq + 1, at: self.now + TimeDelta::minutes(1) };
+        let state =
+            events.iter().try_fold(self.state.clone(), |state, event| state.after(stamp, event))?;
+        Ok(Story { state, seq: stamp.seq, now: stamp.at })
+    }
+
+    fn then(self, event: Event) -> Story {
+        self.try_then(&[event]).unwrap()
+    }
+
+    fn triggered(self, hour: i64) -> Story {
+        self.then(Event::TriggerAccepted { trigger: schedule(hour) })
+    }
+
+    fn opened(self, version: &str) -> Story {
+        let triggers = self.state.pending.iter().map(Trigger::id).collect();
+        self.then(Event::RunOpened {
+            version: number(version),
+            triggers,
+            why: "scheduled".to_owned(),
+            base: PinnedBase::Platform { version: "1.2.3".to_owned() },
+            spec: "spec".to_owned(),
+            template: format!("web-{version}"),
+        })
+    }
+
+    fn built(self, version: &str) -> Story {
+        let (version, look_at) = (number(version), self.now);
+        self.then(Event::TemplateRequested { version, look_at })
+            .then(Event::BuildStarted { version, look_at })
+            .then(Event::ImageBuilt { version, minutes: 15, staging_group: None })
+    }
+
+    fn scanned(self, version: &str) -> Story {
+        let (version, due_by) = (number(version), self.now);
+        self.built(&version.to_string())
+            .then(Event::ScanRequested { version, report: "inbox".to_owned(), due_by })
+            .then(Event::ImageScanned {
+                version,
+                report: "digest".to_owned(),
+                scanner: "Trivy".to_owned(),
+                findings: Default::default(),
+            })
+    }
+
+    fn passed(self, version: &str) -> Story {
+        let version = number(version);
+        let plan = vec![ring("one", "westeurope", 5), ring("two", "northeurope", 24)];
+        self.scanned(&version.to_string()).then(Event::GatePassed {
+            version,
+            reasons: Vec::new(),
+            plan,
+        })
+    }
+
+    fn replicated(self, version: &str) -> Story {
+        let (version, look_at) = (number(version), self.now);
+        self.passed(&version.to_string())
+            .then(Event::ReplicationRequested { version, look_at })
+            .then(Event::VersionReplicated { version, regions: Vec::new() })
+    }
+
+    fn ring_released(self, version: &str, ring: usize, region: &str) -> Story {
+        let (version, look_at) = (number(version), self.now);
+        let regions = vec![region.parse().unwrap()];
+        let name = ring.to_string();
+        self.then(Event::ReleaseRequested { version, ring, look_at })
+            .then(Event::RingReleased { version, ring, name, regions })
+    }
+
+    fn released(self, version: &str) -> Story {
+        let released = self
+            .replicated(version)
+            .ring_released(version, 0, "westeurope")
+            .ring_released(version, 1, "northeurope");
+        released.then(Event::RunReleased { version: number(version) })
+    }
+
+    fn wants(&self) -> Vec<Function> {
+        self.state.wants().iter().map(|it| it.task.function).collect()
+    }
+}
+
+#[test]
+fn the_walk_wants_one_step_after_another() {
+    let story = story().triggered(0);
+    assert_eq!(story.wants(), [Function::CreateTemplate]);
+
+    let story = story.opened("1.0.0");
+    assert_eq!(story.wants(), [Function::CreateTemplate]);
+    let story = story.built("1.0.0");
+    assert_eq!(story.wants(), [Function::StartScan]);
+
+    let story = self::story().triggered(0).opened("1.0.0").replicated("1.0.0");
+    assert_eq!(story.wants(), [Function::ReleaseVersion, Function::TidyBuild]);
+}
+
+#[test]
+fn the_first_ring_does_not_bake_and_the_second_does() {
+    let story = story().triggered(0).opened("1.0.0").replicated("1.0.0");
+    let first = &story.state.wants()[0].task;
+    assert_eq!(first.due, story.now);
+
+    let story = story.ring_released("1.0.0", 0, "westeurope");
+    let second = &story.state.wants()[0].task;
+    assert_eq!((second.function, second.due), (Function::ReleaseVersion, story.now + TimeDelta::hours(24)));
+}
+
+#[test]
+fn a_released_run_leaves_the_slot_and_only_its_build_to_tidy() {
+    let story = story().triggered(0).opened("1.0.0").released("1.0.0");
+
+    assert!(story.state.runs().next().is_none());
+    assert_eq!(story.wants(), [Function::TidyBuild]);
+    let version = &story.state.versions[&number("1.0.0")];
+    assert_eq!((version.standing, version.released_at.len()), (Standing::Released, 2));
+}
+
+#[test]
+fn a_trigger_is_taken_once() {
+    let story = story().triggered(0);
+    let again = story.try_then(&[Event::TriggerAccepted { trigger: schedule(0) }]);
+
+    assert!(again.is_err_and(|it| it.to_string().contains("TriggerAccepted")));
+}
+
+#[test]
+fn a_trigger_that_comes_while_a_run_builds_waits_for_the_slot() {
+    let story = story().triggered(0).opened("1.0.0").triggered(1);
+    assert_eq!(story.wants(), [Function::CreateTemplate], "of the run only");
+
+    let story = story.passed("1.0.0");
+    assert_eq!(story.wants(), [Function::CreateTemplate, Function::ReplicateVersion]);
+    assert_eq!(story.state.wants()[0].subject, Subject::Opening);
+}
+
+#[test]
+fn a_security_fix_need_not_wait_for_the_bake_time_of_the_one_before() {
+    let story = story().triggered(0).opened("1.0.0").replicated("1.0.0");
+    let newer = story.triggered(1).opened("1.1.0").scanned("1.1.0");
+    let passed = Event::GatePassed {
+        version: number("1.1.0"),
+        reasons: Vec::new(),
+        plan: vec![ring("one", "westeurope", 0)],
+    };
+
+    assert!(newer.try_then(std::slice::from_ref(&passed)).is_err(), "two in their rings");
+    let superseded =
+        Event::RunSuperseded { version: number("1.0.0"), by: number("1.1.0") };
+    let newer = newer.try_then(&[superseded, passed]).unwrap();
+    assert_eq!(newer.state.releasing.as_ref().unwrap().version, number("1.1.0"));
+}
+
+#[test]
+fn a_number_is_never_used_twice() {
+    let story = story().triggered(0).opened("1.0.0");
+    let version = number("1.0.0");
+    let failed = Event::BuildFailed {
+        version,
+        reason: "no".to_owned(),
+        published: false,
+        staging_group: None,
+    };
+    let story = story.then(failed).triggered(1);
+    let triggers = vec![schedule(1).id()];
+    let again = story.try_then(&[Event::RunOpened {
+        version,
+        triggers,
+        why: String::new(),
+        base: PinnedBase::Platform { version: "1".to_owned() },
+        spec: String::new(),
+        template: String::new(),
+    }]);
+
+    assert!(again.is_err_and(|it| it.because.contains("number")));
+}
+
+#[test]
+fn however_a_run_ends_its_build_is_tidied_once() {
+    let version = number("1.0.0");
+    let by = "ada".to_owned();
+    let endings = [
+        Event::ImageRejected { version, reasons: Vec::new() },
+        Event::RunFailed { version, reason: "no".to_owned() },
+        Event::VersionRevoked { version, by, why: "bad".to_owned() },
+    ];
+    for ending in endings {
+        let story = story().triggered(0).opened("1.0.0").replicated("1.0.0").then(ending);
+        let tidy = story.wants().iter().filter(|it| **it == Function::TidyBuild).count();
+        assert_eq!(tidy, 1, "{:?}", story.wants());
+        assert!(story.state.runs().next().is_none());
+    }
+}
+
+#[test]
+fn a_revoked_version_is_hidden_and_no_release_brings_it_back() {
+    let version = number("1.0.0");
+    let story = story().triggered(0).opened("1.0.0").replicated("1.0.0");
+    let revoked = story.then(Event::VersionRevoked {
+        version,
+        by: "ada".to_owned(),
+        why: "bad".to_owned(),
+    });
+
+    assert!(revoked.wants().contains(&Function::DeprecateVersion));
+    let late = Event::ReleaseRequested { version, ring: 0, look_at: revoked.now };
+    assert!(revoked.try_then(&[late]).is_err());
+    assert_eq!(revoked.state.newest_at(Moment::Passed), None);
+}
+
+#[test]
+fn while_an_intent_is_open_nobody_else_may_intend_the_same() {
+    let story = story();
+    let intent = |story: &Story| Event::IntentRecorded {
+        target: "1.0.0".to_owned(),
+        operation: Operation::UpdateVersion,
+        intent: "release".to_owned(),
+        evidence: Vec::new(),
+        send_before: story.now + TimeDelta::minutes(1) + SEND_WITHIN,
+    };
+    let mut open = story.clone().then(intent(&story));
+    assert!(open.try_then(&[intent(&open)]).is_err());
+
+    // A minute to send and half a minute on the way, seen from the entry that follows.
+    let free_at = open.state.intents["1.0.0"].send_before + REQUEST_TIMEOUT;
+    open.now = free_at - TimeDelta::minutes(1) - TimeDelta::seconds(1);
+    assert!(open.try_then(&[intent(&open)]).is_err(), "a second too early");
+    assert_eq!(open.state.claim("1.0.0", free_at), Claim::Free);
+    open.now = free_at - TimeDelta::minutes(1);
+    assert!(open.try_then(&[intent(&open)]).is_ok());
+
+    let (target, operation) = ("1.0.0".to_owned(), Operation::UpdateVersion);
+    let settled = Event::EffectSettled { target, operation, outcome: Outcome::Accepted };
+    let settled_once = open.try_then(std::slice::from_ref(&settled)).unwrap();
+    assert!(settled_once.state.intents.is_empty());
+    assert!(settled_once.try_then(&[settled]).is_err(), "it is settled once");
+}
+
+#[test]
+fn what_is_overdue_is_woken_under_a_higher_generation_and_the_old_chain_is_dropped() {
+    let story = story().triggered(0).opened("1.0.0").built("1.0.0");
+    let task = story.state.wants()[0].task.clone();
+    assert_eq!(story.state.overdue(task.due + task.function.patience()), []);
+    let late = task.due + task.function.patience() + TimeDelta::seconds(1);
+    assert_eq!(story.state.overdue(late).len(), 1);
+
+    let (seq, function) = (task.seq, task.function);
+    let woken = story.then(Event::RunWoken { seq, function, generation: 1 });
+    assert!(woken.state.wanted(seq, function, 0).is_none());
+    assert!(woken.state.wanted(seq, function, 1).is_some());
+    let lower = Event::RunWoken { seq, function, generation: 1 };
+    assert!(woken.try_then(&[lower]).is_err());
+}
+
+#[test]
+fn a_hold_pauses_the_ring_and_its_end_resumes_it() {
+    let version = number("1.0.0");
+    let story = story().triggered(0).opened("1.0.0").replicated("1.0.0");
+    let paused = story
+        .then(Event::ImageHeld { by: "ada".to_owned(), why: "audit".to_owned(), until: None })
+        .then(Event::ReleasePaused { version, ring: 0, because: "held".to_owned() });
+    assert_eq!(paused.wants(), [Function::TidyBuild]);
+
+    let resumed = paused.then(Event::ImageResumed { by: "ada".to_owned() });
+    assert_eq!(resumed.wants(), [Function::ReleaseVersion, Function::TidyBuild]);
+}
+
+#[test]
+fn a_version_that_was_there_before_is_known_by_the_standing_it_was_judged_with() {
+    let version = number("0.9.0");
+    let story = story().then(Event::RetirementDue {
+        version,
+        stage: Retirement::Delete,
+        standing: Standing::Deprecated,
+        reasons: Vec::new(),
+    });
+
+    assert_eq!(story.state.versions[&version].standing, Standing::Deprecated);
+    assert_eq!(story.wants(), [Function::DeleteVersion]);
+}
+
+#[test]
+fn a_step_that_can_never_succeed_ends_what_it_was_about() {
+    let story = story().triggered(0).opened("1.0.0").built("1.0.0");
+    let task = story.state.wants()[0].task.clone();
+    let (seq, function) = (task.seq, task.function);
+    let failed = story.then(Event::StepFailed { seq, function, reason: "no".to_owned() });
+
+    assert!(failed.state.runs().next().is_none());
+    assert_eq!(failed.state.versions[&number("1.0.0")].standing, Standing::Failed);
+    assert_eq!(failed.state.failures_in_a_row, 1);
+}
+
+#[test]
+fn a_snapshot_holds_the_whole_state() {
+    let story = story().triggered(0).opened("1.0.0").replicated("1.0.0").triggered(3);
+    let json = serde_json::to_string(&story.state).unwrap();
+
+    assert_eq!(serde_json::from_str::<State>(&json).unwrap(), story.state);
+}
+
+/// Every event that can be made up of a few values, right or wrong.
+fn any_event() -> impl Strategy<Value = Event> {
+    let version = prop::sample::select(vec![number("1.0.0"), number("1.1.0")]);
+    let at = (0_i64..4).prop_map(|it| start() + TimeDelta::hours(it));
+    (version, at, 0_usize..3, 0_usize..26).prop_map(|(version, look_at, ring, which)| {
+        let text = String::new;
+        match which {
+            0 => Event::ImageAdopted {},
+            1 | 2 => Event::TriggerAccepted { trigger: schedule(ring as i64) },
+            3 | 4 => Event::RunOpened {
+                version,
+                triggers: vec![schedule(ring as i64).id()],
+                why: text(),
+                base: PinnedBase::Platform { version: text() },
+                spec: text(),
+                template: version.to_string(),
+            },
+            5 => Event::TemplateRequested { version, look_at },
+            6 => Event::BuildStarted { version, look_at },
+            7 => Event::ImageBuilt { version, minutes: 1, staging_group: None },
+            8 => Event::BuildFailed {
+                version,
+                reason: text(),
+                published: false,
+                staging_group: None,
+            },
+            9 => Event::ScanRequested { version, report: text(), due_by: look_at },
+            10 => Event::ImageScanned {
+                version,
+                report: text(),
+                scanner: text(),
+                findings: Default::default(),
+            },
+            11 => Event::ScanMissing { version, because: text() },
+            12 => Event::GatePassed {
+                version,
+                reasons: Vec::new(),
+                plan: vec![ring_of("one"), ring_of("two")],
+            },
+            13 => Event::ImageRejected { version, reasons: Vec::new() },
+            14 => Event::RunSuperseded { version, by: version },
+            15 => Event::ReplicationRequested { version, look_at },
+            16 => Event::VersionReplicated { version, regions: Vec::new() },
+            17 => Event::ReleaseRequested { version, ring, look_at },
+            18 => Event::RingReleased { version, ring, name: text(), regions: Vec::new() },
+            19 => Event::RunReleased { version },
+            20 => Event::RunFailed { version, reason: text() },
+            21 => Event::VersionRevoked { version, by: text(), why: text() },
+            22 => Event::ReleasePaused { version, ring, because: text() },
+            23 => Event::ApprovalGranted { version, ring, by: text() },
+            24 => Event::BuildTidied { version },
+            _ => Event::VersionDeprecated { version, reasons: Vec::new() },
+        }
+    })
+}
+
+fn ring_of(name: &str) -> PlannedRing {
+    ring(name, "westeurope", 1)
+}
+
+proptest! {
+    /// Whatever happens in whatever order, and with every wrong move refused: no two runs share a
+    /// slot, every open run either wants a step or waits for a person, every accepted trigger is
+    /// accounted for, and no version that was not passed is released.
+    #[test]
+    fn nothing_is_lost_or_doubled_in_any_order(events in prop::collection::vec(any_event(), 1..80)) {
+        let mut story = story();
+        let mut accepted = std::collections::BTreeSet::new();
+        let mut served = std::collections::BTreeSet::new();
+        for event in events {
+            let Ok(next) = story.try_then(std::slice::from_ref(&event)) else { continue };
+            match event {
+                Event::TriggerAccepted { trigger } => {
+                    prop_assert!(accepted.insert(trigger.id()));
+                }
+                Event::RunOpened { triggers, .. } => {
+                    for id in triggers {
+                        prop_assert!(served.insert(id), "two runs serve one trigger");
+                    }
+                }
+                _ => {}
+            }
+            story = next;
+
+            let state = &story.state;
+            for run in state.runs() {
+                let paused = matches!(run.stage, Stage::Paused { .. });
+                prop_assert_eq!(run.task.is_none(), paused || run.stage_is_past_the_last_ring());
+            }
+            let waiting: std::collections::BTreeSet<_> =
+                state.pending.iter().map(Trigger::id).collect();
+            prop_assert_eq!(&accepted, &served.union(&waiting).cloned().collect());
+            if !state.pending.is_empty() && state.building.is_none() {
+                prop_assert!(state.opening.is_some(), "triggers wait and nobody opens a run");
+            }
+            for version in state.versions.values() {
+                if version.standing == Standing::Released {
+                    prop_assert!(version.gate_passed || version.opened_at.is_none());
+                }
+            }
+        }
+    }
+}
+
+impl Run {
+    fn stage_is_past_the_last_ring(&self) -> bool {
+        matches!(self.stage, Stage::Replicated { ring, .. } if ring >= self.plan.len())
+    }
+}

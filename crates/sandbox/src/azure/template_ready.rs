@@ -270,19 +270,32 @@ fn account_name(unique: &str) -> String {
         .collect()
 }
 
-/// The account, container and key of an address on our own blob endpoint.
+/// The account, container and key of an address on our own blob endpoint. What was recorded holds
+/// the port of the time, and there is one blob store on this machine, so any port of it is ours.
 pub(super) fn blob_address(blobs: &Blobs, address: &str) -> Option<(String, String, String)> {
-    let url = url::Url::parse(address).ok()?;
-    let account = url
-        .path_segments()?
-        .find(|it| !it.is_empty() && address.starts_with(&format!("{}/", blobs.base_url(it))))?;
-    let account = account.to_owned();
-    let rest = address.strip_prefix(&format!("{}/", blobs.base_url(&account)))?;
-    let rest = rest.split(['?', '#']).next()?;
-    let (container, key) = rest.split_once('/')?;
+    let rest = match address.strip_prefix(&blobs.base_url("")) {
+        Some(rest) => rest,
+        None => on_loopback(address)?,
+    };
+    let mut parts = rest.split(['?', '#']).next()?.splitn(3, '/');
+    let (account, container, key) = (parts.next()?, parts.next()?, parts.next()?);
     let decode =
         |it: &str| percent_encoding::percent_decode_str(it).decode_utf8_lossy().into_owned();
-    (!key.is_empty()).then(|| (account, decode(container), decode(key)))
+    let named = !account.is_empty() && !container.is_empty() && !key.is_empty();
+    named.then(|| (account.to_owned(), decode(container), decode(key)))
+}
+
+/// The path and what follows it, without its first slash, of an address on this machine.
+fn on_loopback(address: &str) -> Option<&str> {
+    let url = url::Url::parse(address).ok()?;
+    let here = match url.host()? {
+        url::Host::Domain(name) => name == "localhost",
+        url::Host::Ipv4(address) => address.is_loopback(),
+        url::Host::Ipv6(address) => address.is_loopback(),
+    };
+    let (_, rest) = address.split_once("://")?;
+    let (_, path) = rest.split_once('/')?;
+    here.then_some(path)
 }
 
 /// The bytes at an address; none when it is not on our blob endpoint, which is all there is here.
@@ -295,4 +308,27 @@ pub(super) fn fetch(blobs: &Blobs, address: &str) -> Result<Option<Vec<u8>>, Tro
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|it| format!("{it:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blob_is_found_under_the_port_that_its_address_was_recorded_with() {
+        let blobs = Blobs::memory("http://127.0.0.1:10000");
+        let named = |address: &str| {
+            blob_address(&blobs, address).map(|(account, container, key)| [account, container, key])
+        };
+        let script = ["acc", "scripts", "a b/c.sh"].map(str::to_owned);
+
+        for host in ["127.0.0.1:10000", "127.0.0.1:43211", "localhost:1", "[::1]:2"] {
+            let address = format!("http://{host}/acc/scripts/a%20b/c.sh?sig=x");
+            assert_eq!(named(&address), Some(script.clone()), "{address}");
+        }
+        assert_eq!(named("http://example.com/acc/scripts/c.sh"), None);
+        assert_eq!(named("http://127.0.0.1.example.com/acc/scripts/c.sh"), None);
+        assert_eq!(named("http://127.0.0.1:10000/acc/scripts/"), None);
+        assert_eq!(named("http://127.0.0.1:1"), None);
+    }
 }

@@ -1,0 +1,134 @@
+//! The ports of a desk. What is recorded on it holds addresses of its own, and clients keep them, so
+//! a desk that is started again opens where it was open before.
+
+use std::path::Path;
+use std::{fs, io};
+
+use anyhow::Context;
+use sandbox::serve::Door;
+use serde::{Deserialize, Serialize};
+
+use super::UpArgs;
+
+/// A value for each service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Services<T> {
+    pub arm: T,
+    pub bus: T,
+    pub blob: T,
+    pub identity: T,
+    pub host: T,
+}
+
+/// The doors of a desk, open on the ports that were asked for, else on those that the file at
+/// `path` remembers and that are free, else wherever the system chooses. The file then remembers
+/// these.
+///
+/// # Errors
+/// A port that was asked for and is taken; a file that cannot be written.
+pub async fn bind(args: &UpArgs, path: &Path) -> anyhow::Result<Services<Door>> {
+    let before = remembered(path);
+    let doors = Services {
+        arm: door("arm", args.arm_port, before.map(|it| it.arm)).await?,
+        bus: door("bus", args.bus_port, before.map(|it| it.bus)).await?,
+        blob: door("blob", args.blob_port, before.map(|it| it.blob)).await?,
+        identity: door("identity", args.identity_port, before.map(|it| it.identity)).await?,
+        host: door("host", args.host_port, before.map(|it| it.host)).await?,
+    };
+    remember(path, &doors).with_context(|| format!("writing `{}`", path.display()))?;
+    Ok(doors)
+}
+
+/// What the file says. One that is not there, or was spoiled, costs no more than other ports.
+fn remembered(path: &Path) -> Option<Services<u16>> {
+    let bytes = fs::read(path).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+fn remember(path: &Path, doors: &Services<Door>) -> io::Result<()> {
+    let port = |door: &Door| door.address().port();
+    let ports = Services {
+        arm: port(&doors.arm),
+        bus: port(&doors.bus),
+        blob: port(&doors.blob),
+        identity: port(&doors.identity),
+        host: port(&doors.host),
+    };
+    fs::write(path, serde_json::to_vec(&ports)?)
+}
+
+async fn door(name: &str, asked: Option<u16>, before: Option<u16>) -> anyhow::Result<Door> {
+    if let Some(port) = asked {
+        return Door::bind(port).await.with_context(|| {
+            format!(
+                "port {port} of this machine cannot be listened on; give another `--{name}-port`"
+            )
+        });
+    }
+    if let Some(port) = before
+        && let Ok(door) = Door::bind(port).await
+    {
+        return Ok(door);
+    }
+    Door::bind(0).await.context("no port of this machine can be listened on")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::{Cli, Command};
+
+    fn parse(arguments: &[&str]) -> UpArgs {
+        match Cli::try_parse_from([&["goldsmith", "up"], arguments].concat()).unwrap().command {
+            Command::Up(args) => *args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn numbers(doors: &Services<Door>) -> [u16; 5] {
+        let Services { arm, bus, blob, identity, host } = doors;
+        [arm, bus, blob, identity, host].map(|it| it.address().port())
+    }
+
+    #[tokio::test]
+    async fn a_desk_opens_again_on_the_ports_it_had() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ports.json");
+        let first = numbers(&bind(&parse(&[]), &path).await.unwrap());
+
+        let again = bind(&parse(&[]), &path).await.unwrap();
+
+        assert_eq!(numbers(&again), first);
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_meanwhile_is_replaced_and_the_others_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ports.json");
+        let first = numbers(&bind(&parse(&[]), &path).await.unwrap());
+        let _taken = Door::bind(first[2]).await.unwrap();
+
+        let again = numbers(&bind(&parse(&[]), &path).await.unwrap());
+
+        assert_ne!(again[2], first[2]);
+        assert_eq!(again[..2], first[..2]);
+        assert_eq!(again[3..], first[3..]);
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_asked_for_wins_and_none_other_is_taken_in_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ports.json");
+        bind(&parse(&[]), &path).await.unwrap();
+        let free = Door::bind(0).await.unwrap().address().port().to_string();
+        let asked = parse(&["--blob-port", &free]);
+
+        let doors = bind(&asked, &path).await.unwrap();
+
+        assert_eq!(doors.blob.address().port().to_string(), free);
+        let refused = bind(&asked, &path).await.unwrap_err();
+        assert!(format!("{refused:#}").contains("--blob-port"), "{refused:#}");
+    }
+}
