@@ -49,6 +49,9 @@ const DECISIONS: u32 = 3;
 /// After so many failed tries of one wish, over about nine hours, it is given up and people are told.
 const MOST_FAILURES: u32 = 24;
 
+/// A wish that was woken so often, over half a day, and still fails is given up too.
+const MOST_WAKES: u32 = 16;
+
 /// How long an invocation is held when the ledger or the bus is ill: a failed one is redelivered
 /// at once, and ten failures end in the dead-letter queue.
 const HOLD: TimeDelta = TimeDelta::seconds(30);
@@ -125,7 +128,11 @@ impl App {
             Err(why) => return refused(StatusCode::BAD_REQUEST, why),
         };
         let began = std::time::Instant::now();
-        let invocation = header(headers, "x-azure-functions-invocationid").unwrap_or("unnamed");
+        // Every entry is named after its invocation, so that a lost answer is recognised.
+        let Some(invocation) = header(headers, "x-azure-functions-invocationid") else {
+            let why = "the Functions host names every invocation in `X-Azure-Functions-InvocationId`";
+            return refused(StatusCode::BAD_REQUEST, why);
+        };
         info!(function = name, invocation, "Began {name}");
 
         let mut cx = match self.context(name, invocation, &clock).await {
@@ -242,17 +249,23 @@ impl App {
         said_id: Option<&str>,
         body: &Bytes,
     ) -> Result<Response, Ill> {
-        match receive_events::hear(cx, body).await {
-            Ok(records) => {
-                self.append_all(cx, records).await?;
+        for _ in 0..DECISIONS {
+            match receive_events::hear(cx, body).await {
+                Ok(records) => {
+                    if self.append_all(cx, records).await? {
+                        return Ok(invocation::done());
+                    }
+                }
+                Err(
+                    Failure::Never { why, .. }
+                    | Failure::Broken(why)
+                    | Failure::Later { why, .. },
+                ) => return self.refuse(cx, said_id, &why, body).await,
+                Err(Failure::Ledger(why)) => return Err(Ill(why)),
+                Err(Failure::Overtaken) => {}
             }
-            Err(Failure::Never { why, .. }) => return self.refuse(cx, said_id, &why, body).await,
-            Err(Failure::Ledger(why) | Failure::Broken(why)) => return Err(Ill(why)),
-            // A hint is worth no retry: the timers find the same thing.
-            Err(Failure::Later { why, .. }) => info!("A hint could not be verified: {why}"),
-            Err(Failure::Overtaken) => {}
         }
-        Ok(invocation::done())
+        Err(Ill("other steps were faster three times".to_owned()))
     }
 
     /// A custom handler cannot dead-letter: what is no message is kept and completed.
@@ -308,13 +321,17 @@ impl App {
                 }
                 Ok(Done::Nothing) => (Vec::new(), None),
                 Err(Failure::Later { why, at, wait, events })
-                    if pointer.failures < MOST_FAILURES =>
+                    if pointer.failures < MOST_FAILURES && pointer.generation < MOST_WAKES =>
                 {
                     let (image, ordinal) = (&pointer.image, pointer.ordinal);
                     warn!(function = cx.by, %image, ordinal, "Will try again: {why}");
                     let pause = wait.unwrap_or_default().max(back_off(pointer.failures));
-                    let at = at.unwrap_or(cx.now + pause);
-                    (events, Some((pointer.next_try(), at)))
+                    // Waiting for a known moment is no failure.
+                    let again = match at {
+                        Some(at) => (pointer.next_look(), at),
+                        None => (pointer.next_try(), cx.now + pause),
+                    };
+                    (events, Some(again))
                 }
                 Err(
                     Failure::Never { why, mut events } | Failure::Later { why, mut events, .. },
@@ -393,9 +410,12 @@ impl App {
                     return Ok(invocation::answered(&answer));
                 }
                 Err(Failure::Overtaken) => continue,
-                Err(
-                    Failure::Later { why, .. } | Failure::Ledger(why) | Failure::Broken(why),
-                ) => return Err(Ill(why)),
+                Err(Failure::Broken(why)) => {
+                    let body = serde_json::json!({ "error": why });
+                    let answer = HttpAnswer { status: StatusCode::CONFLICT, body };
+                    return Ok(invocation::answered(&answer));
+                }
+                Err(Failure::Later { why, .. } | Failure::Ledger(why)) => return Err(Ill(why)),
             };
             let Some((mut stream, events)) = record else {
                 return Ok(invocation::answered(&answer));
@@ -416,7 +436,10 @@ impl App {
             }
             if let StreamName::Image(image) = &stream.name {
                 let image = image.clone();
-                self.send_new(cx, &image, &before, &stream.state).await?;
+                // It is recorded, so it is answered; what could not be sent is sent again later.
+                if let Err(Ill(why)) = self.send_new(cx, &image, &before, &stream.state).await {
+                    warn!(%image, "What was asked for is recorded and not sent yet: {why}");
+                }
             }
             return Ok(invocation::answered(&answer));
         }

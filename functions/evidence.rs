@@ -129,6 +129,22 @@ impl Evidence {
         versions.iter().find(|it| it.number == number)?.published_at
     }
 
+    /// The versions that the ledger says were offered, and that are not in the gallery any more.
+    pub fn gone(&self, image: &ImageName) -> Vec<VersionNumber> {
+        let (Some(versions), Some(state)) = (self.versions.get(image), self.states.get(image))
+        else {
+            return Vec::new();
+        };
+        let there = |number: &VersionNumber| versions.iter().any(|it| it.number == *number);
+        let offered = |it: &&rules::state::Version| {
+            matches!(it.standing, Standing::Released | Standing::Deprecated | Standing::Trimmed)
+                && it.retiring.is_none()
+        };
+        let known = state.versions.iter().filter(|(_, it)| offered(it));
+        let gone = known.filter(|(number, _)| !there(number) && state.run(**number).is_none());
+        gone.map(|(number, _)| *number).collect()
+    }
+
     /// How a version stood when it was read; one that is gone is deleted.
     pub fn standing(&self, image: &ImageName, number: VersionNumber) -> Standing {
         let (Some(versions), Some(state)) = (self.versions.get(image), self.states.get(image))
@@ -199,7 +215,7 @@ impl Evidence {
                 return true;
             };
             let offered = versions.iter().filter(|it| standing(state, it) == Standing::Released);
-            offered.last().is_some_and(|it| it.tags.get(tags::BASE).is_some_and(is_from))
+            offered.max_by_key(|it| it.number).is_some_and(|it| it.tags.get(tags::BASE).is_some_and(is_from))
         };
         cx.catalog.children(&image.name).filter(is_current).map(|it| it.name.clone()).collect()
     }
@@ -229,8 +245,9 @@ fn standing(state: &State, version: &Version) -> Standing {
         return known.standing;
     }
     let tagged = version.tags.get(tags::STANDING).and_then(|it| it.parse().ok());
+    // Whoever hid a version that is not ours has retired it.
     tagged.unwrap_or(if version_body::is_hidden(version) {
-        Standing::Candidate
+        Standing::Deprecated
     } else {
         Standing::Released
     })
@@ -238,8 +255,14 @@ fn standing(state: &State, version: &Version) -> Standing {
 
 /// A version is superseded when the first newer one is released.
 fn supersede(facts: &mut [VersionFacts]) {
-    let released: Vec<(VersionNumber, DateTime<Utc>)> =
-        facts.iter().filter_map(|it| Some((it.number, it.released_at?))).collect();
+    let stands = |it: &&VersionFacts| {
+        !matches!(it.standing, Standing::Revoked | Standing::Rejected | Standing::Failed)
+    };
+    let released: Vec<(VersionNumber, DateTime<Utc>)> = facts
+        .iter()
+        .filter(stands)
+        .filter_map(|it| Some((it.number, it.released_at?)))
+        .collect();
     for version in facts {
         let newer = released.iter().filter(|(number, _)| *number > version.number);
         version.superseded_at = newer.map(|(_, at)| *at).min();

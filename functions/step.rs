@@ -127,7 +127,8 @@ impl From<ledger::LedgerError> for Failure {
     fn from(error: ledger::LedgerError) -> Failure {
         match error {
             ledger::LedgerError::Broken { .. } => Failure::Broken(error.to_string()),
-            other => Failure::Ledger(other.to_string()),
+            other if other.later() => Failure::Ledger(other.to_string()),
+            other => Failure::never(other.to_string()),
         }
     }
 }

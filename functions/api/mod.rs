@@ -49,12 +49,14 @@ async fn image(
         let why = format!("an image can be asked to {}", words.join(", "));
         return Ok((refused(StatusCode::NOT_FOUND, &why), None));
     };
-    let known = name.parse::<ImageName>().ok().filter(|it| cx.catalog.image(it).is_some());
-    let Some(image) = known else {
-        return Ok((refused(StatusCode::NOT_FOUND, "the catalog has no such image"), None));
-    };
-
+    let unknown = || Ok((refused(StatusCode::NOT_FOUND, "the catalog has no such image"), None));
+    let Ok(image) = name.parse::<ImageName>() else { return unknown() };
     let stream = cx.stream(&image).await?;
+    // An image that left the catalog may still be offered: all but a rebuild can be asked of it.
+    let in_catalog = cx.catalog.image(&image).is_some();
+    if !in_catalog && (verb == Verb::Rebuild || stream.head == 0) {
+        return unknown();
+    }
     match judge(&stream.state, verb, by, &cx.invocation, details) {
         Verdict::Record { events, answer } => {
             let body = json!({ "image": image, "accepted": answer });

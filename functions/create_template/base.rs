@@ -44,18 +44,32 @@ async fn pin_parent(cx: &Context, parent: &ImageName) -> Result<Found, Failure> 
         return Err(Failure::never(format!("its parent `{parent}` is not in the catalog")));
     };
     let state = cx.stream(parent).await?.state;
-    let number = match state.newest_at(policy.children_build_when) {
-        Some(number) => Some(number),
-        None => newest_adopted(cx, parent, |it| state.versions.contains_key(&it)).await?,
-    };
-    let Some(number) = number else {
+    let adopted = newest_adopted(cx, parent, |it| state.versions.contains_key(&it));
+    let candidates = state.at_moment(policy.children_build_when);
+    let mut found = None;
+    for number in candidates {
+        match cx.arm.version(&cx.definition(parent).version(number)).await {
+            Ok(version) => {
+                found = Some((number, version));
+                break;
+            }
+            // Somebody has deleted it; the one before it will do.
+            Err(arm::Error::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if found.is_none()
+        && let Some(number) = adopted.await?
+    {
+        found = Some((number, cx.arm.version(&cx.definition(parent).version(number)).await?));
+    }
+    let Some((number, version)) = found else {
         let because = format!("its parent `{parent}` has no version to build from yet");
         return Ok(Found::None { because });
     };
 
     // A version is built from where it is replicated, and Succeeded does not say where that is.
     let home = &cx.catalog.gallery.location;
-    let version = cx.arm.version(&cx.definition(parent).version(number)).await?;
     let at_home = version.replication.iter().flatten().find(|it| it.region == *home);
     if at_home.is_none_or(|it| it.state != ReplicationState::Completed) {
         return Err(Failure::later(format!("{parent} {number} is not replicated in {home} yet")));

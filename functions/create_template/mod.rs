@@ -8,7 +8,7 @@ use arm::Written;
 use chrono::TimeDelta;
 use rules::event::{Event, Operation, PinnedBase};
 use rules::number::{Bump, next_number, spec_digest};
-use rules::state::Run;
+use rules::state::{Run, Stage};
 use rules::trigger::Trigger;
 use rules::wake::Subject;
 use rules::{CatalogName, ImageName, VersionNumber};
@@ -52,13 +52,10 @@ async fn open_run(cx: &Context, visit: &mut Visit) -> Step {
     let state = visit.state();
     let mut taken: Vec<VersionNumber> = in_gallery.iter().map(|it| it.number).collect();
     taken.extend(state.versions.keys());
-    if state.newest_run().is_none() {
-        // Later on the ledger knows what was deleted.
-        match cx.arm.soft_deleted(&definition).await {
-            Ok(deleted) => taken.extend(deleted.iter().map(|it| it.number)),
-            Err(arm::Error::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
+    match cx.arm.soft_deleted(&definition).await {
+        Ok(deleted) => taken.extend(deleted.iter().map(|it| it.number)),
+        Err(arm::Error::NotFound { .. }) => {}
+        Err(error) => return Err(error.into()),
     }
 
     let base = match base::pin(cx, &image).await? {
@@ -124,7 +121,7 @@ async fn make_template(cx: &Context, visit: &mut Visit) -> Step {
             Err(arm::Error::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-    } else if builds(cx, &image.name).await? >= cx.catalog.build.at_once {
+    } else if builds_before(cx, &image.name, &run).await? >= cx.catalog.build.at_once {
         return Ok(Done::LookAgain(cx.now + WAIT_FOR_A_PLACE));
     }
 
@@ -153,12 +150,20 @@ fn requested(cx: &Context, run: &Run) -> Event {
     Event::TemplateRequested { version: run.version, look_at: cx.now + READY_AFTER }
 }
 
-/// How many other images have a template or are building.
-async fn builds(cx: &Context, image: &ImageName) -> Result<u32, Failure> {
+/// How many other images are building, or wait for a place and were there first. The order is
+/// total, so that of several at once as many go on as there are places.
+async fn builds_before(cx: &Context, image: &ImageName, run: &Run) -> Result<u32, Failure> {
     let mut builds = 0;
     for other in cx.catalog.images.iter().filter(|it| it.name != *image) {
         let stream = cx.readable(&other.name).await?;
-        builds += u32::from(stream.is_some_and(|it| it.state.is_building()));
+        let Some(other_run) = stream.and_then(|it| it.state.building) else { continue };
+        let was_first = (other_run.opened_at, &other.name) < (run.opened_at, image);
+        let before = match other_run.stage {
+            Stage::TemplateRequested | Stage::Building => true,
+            Stage::Opened => was_first,
+            _ => false,
+        };
+        builds += u32::from(before);
     }
     Ok(builds)
 }

@@ -1,7 +1,7 @@
 //! Deletes one version, after the world was read again: never what is in use, pinned, a base, or
 //! among the last good ones.
 
-use arm::Deletion;
+use arm::{Deletion, Provisioning};
 use chrono::TimeDelta;
 use rules::event::{Event, Operation, Retirement};
 use rules::retention::StillHolds;
@@ -18,17 +18,24 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     let number = visit.version()?;
     let id = cx.definition(&visit.image).version(number);
     let target = number.to_string();
-    let reasons = match rejudge(cx, visit, Retirement::Delete).await? {
-        StillHolds::Yes { reasons } => reasons,
-        StillHolds::No { because } => return Ok(refused(visit, Retirement::Delete, because)),
-    };
-
     let version = match cx.arm.version(&id).await {
         Ok(version) => version,
         Err(arm::Error::NotFound { .. }) => return Ok(gone(visit)),
         Err(error) => return Err(error.into()),
     };
+    let open = visit.state().intents.get(&target).map(|it| it.operation);
+    if open == Some(Operation::DeleteVersion) && version.provisioning == Provisioning::Deleting {
+        // Our own request, whose answer was lost.
+        let settled = Settled::seen(&target, Operation::DeleteVersion);
+        let requested = requested(cx, visit, Retirement::Delete, LOOK_AFTER)?;
+        return Ok(Done::Record(vec![settled, requested]));
+    }
     wait_for_others(cx, &version)?;
+    let reasons = match rejudge(cx, visit, Retirement::Delete).await? {
+        StillHolds::Yes { reasons } => reasons,
+        StillHolds::No { because } => return Ok(refused(visit, Retirement::Delete, because)),
+    };
+
     let protected = version.end_of_life.filter(|it| {
         version.block_deletion_before_end_of_life && cx.now < *it
     });

@@ -26,12 +26,23 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     let Some(known) = visit.state().versions.get(&number).cloned() else {
         return Ok(Done::Nothing);
     };
-    let Some(retiring) = known.retiring else { return Ok(Done::Nothing) };
+    let Some(retiring) = &known.retiring else { return Ok(Done::Nothing) };
     let id = cx.definition(&visit.image).version(number);
     let target = number.to_string();
 
+    let version = match cx.arm.version(&id).await {
+        Ok(version) => version,
+        Err(arm::Error::NotFound { .. }) if known.is_condemned() => {
+            let because = vec!["it is not in the gallery".to_owned()];
+            return Ok(refused(visit, Retirement::Deprecate, because));
+        }
+        Err(arm::Error::NotFound { .. }) => return Ok(gone(visit)),
+        Err(error) => return Err(error.into()),
+    };
+    wait_for_others(cx, &version)?;
+
     // Nobody is spared an image that was rejected or taken back.
-    let condemned = matches!(known.standing, Standing::Rejected | Standing::Revoked);
+    let condemned = known.is_condemned();
     let reasons = if condemned {
         retiring.reasons.clone()
     } else {
@@ -41,11 +52,6 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         }
     };
 
-    let version = match cx.arm.version(&id).await {
-        Ok(version) => version,
-        Err(arm::Error::NotFound { .. }) => return Ok(gone(visit)),
-        Err(error) => return Err(error.into()),
-    };
     let standing = if condemned { known.standing } else { Standing::Deprecated };
     let tagged = version.tags.get(tags::STANDING).map(String::as_str) == Some(standing.as_str());
     if version_body::is_hidden(&version) && tagged {
@@ -54,8 +60,6 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         let requested = requested(cx, visit, Retirement::Deprecate, LOOK_AFTER)?;
         return Ok(Done::Record(settled.into_iter().chain([requested]).collect()));
     }
-    wait_for_others(cx, &version)?;
-
     let mut wanted_tags = version.tags.clone();
     tags::set(&mut wanted_tags, tags::STANDING, standing.as_str());
     tags::set(&mut wanted_tags, tags::WHY, &reasons.join("; "));
@@ -109,13 +113,19 @@ pub(crate) fn refused(visit: &Visit, stage: Retirement, reasons: Vec<String>) ->
     }
 }
 
-/// Somebody else has deleted it.
+/// It is gone: by our own request whose answer was lost, or somebody else has deleted it.
 pub(crate) fn gone(visit: &Visit) -> Done {
-    let reasons = vec!["it was gone from the gallery".to_owned()];
-    match visit.version() {
-        Ok(version) => Done::Record(vec![Event::VersionDeleted { version, reasons }]),
-        Err(_) => Done::Nothing,
-    }
+    let Ok(version) = visit.version() else { return Done::Nothing };
+    let target = version.to_string();
+    let open = visit.state().intents.get(&target).map(|it| it.operation);
+    let retiring = visit.state().versions.get(&version).and_then(|it| it.retiring.as_ref());
+    let reasons = match (open, retiring) {
+        (Some(Operation::DeleteVersion), Some(retiring)) => retiring.reasons.clone(),
+        _ => vec!["it was gone from the gallery".to_owned()],
+    };
+    let settled = open.map(|operation| Settled::seen(&target, operation));
+    let deleted = Event::VersionDeleted { version, reasons };
+    Done::Record(settled.into_iter().chain([deleted]).collect())
 }
 
 pub(crate) fn requested(

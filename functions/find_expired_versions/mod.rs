@@ -31,6 +31,7 @@ pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
     }
 
     let mut records = Vec::new();
+    let mut proposal_notice = None;
     let limit = cx.catalog.deletions_per_sweep;
     let mut capped = cap(judged.clone(), limit, None);
     if let Some(proposal) = &capped.proposal {
@@ -43,8 +44,13 @@ pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
             None => {
                 let Proposal { plan, deletions } = proposal.clone();
                 warn!(deletions, "Plan {plan} deletes {deletions} versions; approve it first");
-                let proposed = Event::DeletionPlanProposed { plan, deletions };
+                let proposed = Event::DeletionPlanProposed { plan: plan.clone(), deletions };
                 records.push((stream, vec![vec![proposed]]));
+                let text = format!(
+                    "a sweep would delete {deletions} versions, more than {limit}: approve it with \
+                     POST plans/{plan}/approve"
+                );
+                proposal_notice = cx.notice(text);
             }
         }
     }
@@ -56,6 +62,10 @@ pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
     for (image, verdicts) in by_image {
         let Some(stream) = cx.readable(&image).await? else { continue };
         let mut entries = Vec::new();
+        for version in evidence.gone(&image) {
+            let reasons = vec!["it was gone from the gallery".to_owned()];
+            entries.push(vec![Event::VersionDeleted { version, reasons }]);
+        }
         let kept: BTreeMap<VersionNumber, Vec<String>> = verdicts
             .iter()
             .filter(|it| it.verdict.stage().is_none())
@@ -64,6 +74,7 @@ pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
         if stream.state.kept != kept || stream.state.judged_at.is_none() {
             entries.push(vec![Event::VersionsJudged { kept }]);
         }
+        entries.extend(proposal_notice.take().map(|notice| vec![notice]));
         for Judged { number: version, verdict, .. } in verdicts {
             let known = stream.state.versions.get(&version);
             let under_way = known.is_some_and(|it| it.retiring.is_some());

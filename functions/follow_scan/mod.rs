@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
+use ledger::LedgerError;
 use rules::event::Event;
 use rules::state::Stage;
 
@@ -19,7 +20,15 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         return Err(Failure::never("no report is waited for"));
     };
 
-    let Some(bytes) = cx.ledger.inbox(report).await? else {
+    let arrived = match cx.ledger.inbox(report).await {
+        Ok(arrived) => arrived,
+        Err(error @ LedgerError::TooLong { .. }) => {
+            let because = format!("the scan report cannot be read: {error}");
+            return Ok(Done::Record(vec![Event::ScanMissing { version, because }]));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let Some(bytes) = arrived else {
         if cx.now < *due_by {
             return Ok(Done::LookAgain((cx.now + LOOK_EVERY).min(*due_by)));
         }

@@ -95,12 +95,13 @@ fn release(cx: &Context, visit: &Visit, run: &Run, ring: usize, version: &Versio
 
     let flags = rings::flags(&run.plan, Some(ring), &version.location);
     let wanted = version_body::with_flags(version, &flags, version.tags.clone());
-    if !version_body::carries(version, &wanted) {
-        let because = "its flags are not as they were asked for: somebody else changed the \
-                       version; approve the ring to release it again"
+    let done = version.provisioning == Provisioning::Succeeded;
+    if !done || !version_body::carries(version, &wanted) {
+        let because = "its flags are not as they were asked for: Azure failed, or somebody else \
+                       changed the version; approve the ring to release it again"
             .to_owned();
         let notice = cx.notice(format!("{number} waits at ring `{}`: {because}", planned.name));
-        let paused = Event::ReleasePaused { version: number, ring, because };
+        let paused = Event::ReleasePaused { version: number, ring, because, until: None };
         return Ok(Done::Record([paused].into_iter().chain(notice).collect()));
     }
 
@@ -123,6 +124,10 @@ fn release(cx: &Context, visit: &Visit, run: &Run, ring: usize, version: &Versio
         events.extend(moments.into_iter().filter_map(due));
     }
     Ok(Done::Record(events))
+}
+
+fn is_at_home_only(version: &Version) -> bool {
+    version.target_regions.iter().all(|it| it.region == version.location)
 }
 
 /// True when Azure is not changing it any more.
@@ -148,6 +153,7 @@ async fn retirement(cx: &Context, visit: &Visit) -> Step {
         return Ok(Done::LookAgain(cx.now + LOOK_EVERY));
     }
 
+    let done = version.provisioning == Provisioning::Succeeded;
     // What is not as it was asked for becomes due again: the next visit reads the world first.
     let due_again = |stage: Retirement| Event::RetirementDue {
         version: number,
@@ -156,10 +162,10 @@ async fn retirement(cx: &Context, visit: &Visit) -> Step {
         reasons: reasons.clone(),
     };
     let event = match stage {
-        Retirement::Deprecate if version_body::is_hidden(&version) => {
+        Retirement::Deprecate if done && version_body::is_hidden(&version) => {
             Event::VersionDeprecated { version: number, reasons }
         }
-        Retirement::Trim if version.target_regions.iter().all(|it| it.region == version.location) => {
+        Retirement::Trim if done && is_at_home_only(&version) => {
             Event::VersionTrimmed { version: number }
         }
         stage => due_again(*stage),

@@ -1,5 +1,6 @@
 //! The gate: passed or rejected, with reasons.
 
+use chrono::TimeDelta;
 use rules::catalog::{Image, Moment};
 use rules::event::Event;
 use rules::gate::{self, Evidence, ReportEvidence, Verdict};
@@ -7,6 +8,9 @@ use rules::rings;
 use rules::state::{Run, Stage};
 
 use crate::{Context, Done, Failure, Step, Visit, receive_events};
+
+/// How long to wait for a ring that is being released.
+const LOOK_EVERY: TimeDelta = TimeDelta::minutes(2);
 
 /// Judges the candidate by its report. One that passes takes the releasing slot, also from a
 /// version that is still in its rings.
@@ -22,6 +26,10 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
 
     let mut events = Vec::new();
     if let Some(older) = &visit.state().releasing {
+        if let Stage::Releasing { .. } = older.stage {
+            // What is being written now is known before the next one takes its place.
+            return Ok(Done::LookAgain(cx.now + LOOK_EVERY));
+        }
         events.push(Event::RunSuperseded { version: older.version, by: version });
     }
     events.push(Event::GatePassed { version, reasons, plan: rings::plan(&image) });

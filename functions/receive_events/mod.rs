@@ -10,6 +10,7 @@ use rules::event::Event;
 use rules::state::Stage;
 use rules::trigger::{Admission, Trigger, admit};
 use rules::wake::Function;
+use tracing::error;
 use rules::{ImageName, VersionNumber};
 
 use crate::{Context, Done, Failure, Record, Step, Visit};
@@ -37,12 +38,24 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     let Some(due) = due.cloned() else { return Ok(Done::Nothing) };
 
     let mut records = Vec::new();
+    let mut broken = false;
     for child in &due.children {
         if cx.catalog.image(child).is_none() {
             continue;
         }
         let trigger = Trigger::Parent { image: visit.image.clone(), version };
-        records.extend(accept(cx, child, trigger).await?);
+        match accept(cx, child, trigger).await {
+            Ok(record) => records.extend(record),
+            // Its siblings are told all the same, and it is told once it is mended.
+            Err(Failure::Broken(why)) => {
+                error!(image = %child, "{child} cannot be told of {version}: {why}");
+                broken = true;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    if broken {
+        return Ok(Done::RecordElsewhere { records, events: Vec::new() });
     }
     let events = vec![Event::ChildrenTold { version }];
     Ok(Done::RecordElsewhere { records, events })
@@ -54,7 +67,7 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
 /// [`Failure::Never`] when the body is no event.
 pub async fn hear(cx: &Context, body: &Bytes) -> Result<Vec<Record>, Failure> {
     let hints = hint::read(body).map_err(Failure::never)?;
-    let mut records = Vec::new();
+    let mut records: Vec<Record> = Vec::new();
     for hint in hints {
         match hint {
             Hint::Rebuild { image, request, by } => {
@@ -62,14 +75,23 @@ pub async fn hear(cx: &Context, body: &Bytes) -> Result<Vec<Record>, Failure> {
                 if let Some(image) = known.filter(|it| cx.catalog.image(it).is_some()) {
                     let why = "a pipeline asked for it".to_owned();
                     let trigger = Trigger::Person { request, by, why };
-                    records.extend(accept(cx, &image, trigger).await?);
+                    merge(&mut records, accept(cx, &image, trigger).await?);
                 }
             }
-            Hint::Changed { resource } => records.extend(look_now(cx, &resource).await?),
+            Hint::Changed { resource } => merge(&mut records, look_now(cx, &resource).await?),
             Hint::Other => {}
         }
     }
     Ok(records)
+}
+
+/// One record for each stream: a second one would be overtaken by the first.
+fn merge(records: &mut Vec<Record>, more: Option<Record>) {
+    let Some((stream, mut entries)) = more else { return };
+    match records.iter_mut().find(|(known, _)| known.name == stream.name) {
+        Some((_, known)) => known.append(&mut entries),
+        None => records.push((stream, entries)),
+    }
 }
 
 async fn accept(

@@ -57,7 +57,8 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
             }
             let notice = cx.notice(format!("{target} waits at ring `{}`: {because}", planned.name));
             let version = run.version;
-            let paused = Event::ReleasePaused { version, ring, because };
+            let until = held.and_then(|it| it.until);
+            let paused = Event::ReleasePaused { version, ring, because, until };
             return Ok(Done::Record([paused].into_iter().chain(notice).collect()));
         }
         Verdict::Never { reasons } => {

@@ -18,16 +18,17 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     let number = visit.version()?;
     let id = cx.definition(&visit.image).version(number);
     let target = number.to_string();
-    let reasons = match rejudge(cx, visit, Retirement::Trim).await? {
-        StillHolds::Yes { reasons } => reasons,
-        StillHolds::No { because } => return Ok(refused(visit, Retirement::Trim, because)),
-    };
-
     let version = match cx.arm.version(&id).await {
         Ok(version) => version,
         Err(arm::Error::NotFound { .. }) => return Ok(gone(visit)),
         Err(error) => return Err(error.into()),
     };
+    wait_for_others(cx, &version)?;
+    let reasons = match rejudge(cx, visit, Retirement::Trim).await? {
+        StillHolds::Yes { reasons } => reasons,
+        StillHolds::No { because } => return Ok(refused(visit, Retirement::Trim, because)),
+    };
+
     let only_home = version.target_regions.iter().all(|it| it.region == version.location);
     if only_home {
         let open = visit.state().intents.get(&target).map(|it| it.operation);
@@ -35,12 +36,14 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         let requested = requested(cx, visit, Retirement::Trim, LOOK_AFTER)?;
         return Ok(Done::Record(settled.into_iter().chain([requested]).collect()));
     }
-    wait_for_others(cx, &version)?;
-
     let mut wanted_tags = version.tags.clone();
     let mut text = format!("allow the removal of regions of {target}");
     if version.allow_deletion_of_replicated_locations {
-        tags::set(&mut wanted_tags, tags::STANDING, Standing::Trimmed.as_str());
+        if version.tags.get(tags::STANDING).map(String::as_str)
+            == Some(Standing::Deprecated.as_str())
+        {
+            tags::set(&mut wanted_tags, tags::STANDING, Standing::Trimmed.as_str());
+        }
         text = format!("keep {target} in its home region {} only", version.location);
     }
     let mut intent_body = version_body::hidden(&version, wanted_tags);

@@ -36,8 +36,10 @@ pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
         let Some(newest) = arm::newest(&versions) else { continue };
         for image in images {
             let Some(stream) = cx.readable(&image.name).await? else { continue };
-            if let Some(events) = judge(cx, image, &stream, newest).await? {
-                records.push((stream, vec![events]));
+            match judge(cx, image, &stream, newest).await {
+                Ok(Some(events)) => records.push((stream, vec![events])),
+                Ok(None) => {}
+                Err(failure) => warn!(image = %image.name, "{} is left out: {failure:?}", image.name),
             }
         }
     }

@@ -180,6 +180,9 @@ impl Desk {
         let mut request = seam::Request::new(body.into());
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = format!("http://{HANDLER}/{timer}").parse().unwrap();
+        let id = format!("tick-{timer}-{}", self.now().timestamp_micros());
+        let name = "x-azure-functions-invocationid";
+        request.headers_mut().insert(name, id.parse().unwrap());
         self.handler_once(request).await
     }
 

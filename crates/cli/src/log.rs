@@ -8,7 +8,7 @@ use ledger::{Entry, StreamName};
 use rules::event::Event;
 
 use crate::page;
-use crate::story::{self, instant};
+use crate::story::{self, Kept, Weight, instant};
 use crate::terminal::{Exit, Terminal};
 use crate::told::{NotTold, Told};
 use crate::up::json_lines;
@@ -17,7 +17,8 @@ use crate::up::json_lines;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 What happened in a run is indented below its beginning. At the end of each line is who did it, and\n\
-the number of the ledger's entry.\n\n\
+the number of the ledger's entry. Of a sweep only what it changed is told, and book-keeping is left\n\
+out; --all and --json tell everything.\n\n\
 examples:\n  \
     goldsmith log ubuntu-2204-base\n  \
     goldsmith log ubuntu-2204-base --state desk --json\n\n\
@@ -28,6 +29,9 @@ pub struct LogArgs {
     /// The state folder; `.goldsmith` without one.
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
+    /// Tell everything, book-keeping too.
+    #[arg(long)]
+    pub all: bool,
     /// A line of JSON for each event.
     #[arg(long)]
     pub json: bool,
@@ -49,7 +53,7 @@ pub fn run(args: &LogArgs, terminal: &mut Terminal) -> io::Result<Exit> {
         Err(error) => return Ok(error.say(terminal)),
     };
 
-    let text = if args.json { lines(&args.image, entries)? } else { tell(&entries) };
+    let text = if args.json { lines(&args.image, entries)? } else { tell(&entries, args.all) };
     terminal.print(&text)?;
     Ok(Exit::Done)
 }
@@ -70,30 +74,49 @@ fn lines(image: &str, entries: Vec<(u64, Entry)>) -> io::Result<String> {
 /// Where a line breaks.
 const WIDTH: usize = 100;
 
-/// The story as text.
-fn tell(entries: &[(u64, Entry)]) -> String {
+/// The story as text; with `all`, book-keeping too.
+fn tell(entries: &[(u64, Entry)], all: bool) -> String {
     let mut text = String::new();
     let mut open = BTreeSet::new();
+    let mut kept = Kept::new();
     for (seq, entry) in entries {
-        for (index, event) in entry.events.iter().enumerate() {
+        let mut told = false;
+        for event in &entry.events {
+            let sentence = if all {
+                Some(story::sentence(event, &entry.by))
+            } else {
+                news(event, &entry.by, &mut kept)
+            };
             let number = story::version(event);
             let inside = number.is_some_and(|it| open.contains(&it));
             if let (Event::RunOpened { .. }, Some(number)) = (event, number) {
                 open.insert(number);
             }
-            let version = number.map(|it| it.to_string()).unwrap_or_default();
-            // An entry's time is told once.
-            let at = if index == 0 { instant(entry.at) } else { String::new() };
-            let indent = if inside { "  " } else { "" };
-            let head = format!("{at:16}  {version:8}  {indent}");
-            let sentence = format!("{} · {} {seq}", story::sentence(event), entry.by);
-            text.push_str(&page::wrap(WIDTH, &head, head.len() + 2, &sentence));
+            if let Some(sentence) = sentence {
+                let version = number.map(|it| it.to_string()).unwrap_or_default();
+                // An entry's time is told once.
+                let at = if told { String::new() } else { instant(entry.at) };
+                let indent = if inside { "  " } else { "" };
+                let head = format!("{at:16}  {version:8}  {indent}");
+                let sentence = format!("{sentence} · {} {seq}", entry.by);
+                text.push_str(&page::wrap(WIDTH, &head, head.len() + 2, &sentence));
+                told = true;
+            }
             if let (Some(number), true) = (number, ends_a_run(event)) {
                 open.remove(&number);
             }
         }
     }
     text
+}
+
+/// What `event` adds to the story; `kept` is what the sweep before it kept.
+fn news(event: &Event, by: &str, kept: &mut Kept) -> Option<String> {
+    if let Event::VersionsJudged { kept: now } = event {
+        let before = std::mem::replace(kept, now.clone());
+        return story::sweep_change(&before, now);
+    }
+    (story::weight(event) > Weight::Bookkeeping).then(|| story::sentence(event, by))
 }
 
 fn ends_a_run(event: &Event) -> bool {
@@ -141,8 +164,10 @@ mod tests {
         };
         let built = Event::ImageBuilt { version, minutes: 17, staging_group: None };
 
-        let text =
-            tell(&[(1, entry(vec![Event::ImageAdopted {}])), (2, entry(vec![opened, built]))]);
+        let text = tell(
+            &[(1, entry(vec![Event::ImageAdopted {}])), (2, entry(vec![opened, built]))],
+            false,
+        );
 
         assert_eq!(
             text,
@@ -157,9 +182,26 @@ mod tests {
         let reasons = vec!["word ".repeat(40)];
         let version = "1.1.0".parse().unwrap();
 
-        let text = tell(&[(1, entry(vec![Event::ImageRejected { version, reasons }]))]);
+        let text = tell(&[(1, entry(vec![Event::ImageRejected { version, reasons }]))], false);
 
         assert!(text.lines().all(|it| it.chars().count() <= WIDTH), "{text}");
         assert!(text.lines().nth(1).unwrap().starts_with(&" ".repeat(30)), "{text}");
+    }
+
+    #[test]
+    fn bookkeeping_and_sweeps_that_change_nothing_are_left_out_unless_all_is_wanted() {
+        let kept = Kept::from([("1.0.0".parse().unwrap(), vec!["the newest".to_owned()])]);
+        let judged = || Event::VersionsJudged { kept: kept.clone() };
+        let through = DateTime::UNIX_EPOCH;
+        let entries = [
+            (1, entry(vec![Event::ScheduleJudged { through }, judged()])),
+            (2, entry(vec![judged()])),
+        ];
+
+        assert_eq!(
+            tell(&entries, false),
+            "1970-01-01 00:00            judged: 1.0.0 is kept: the newest · follow_build 1\n"
+        );
+        assert_eq!(tell(&entries, true).lines().count(), 3);
     }
 }

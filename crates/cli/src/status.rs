@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::page;
 use crate::story::instant;
 use crate::terminal::{Exit, Terminal};
-use crate::told::{NotTold, Told};
+use crate::told::{Folded, NotTold, Told};
 use crate::up::place_of;
 
 /// The arguments of `goldsmith status`.
@@ -58,14 +58,14 @@ pub fn run(args: &StatusArgs, terminal: &mut Terminal) -> io::Result<Exit> {
 
     let mut text = String::new();
     if args.json {
-        for (image, stream) in &streams {
-            text.push_str(&format!("{}\n", to_json(image, stream.head, &stream.state)));
+        for Folded { image, head, state } in &streams {
+            text.push_str(&format!("{}\n", to_json(image, *head, state)));
         }
     } else {
-        let width = streams.iter().map(|(image, _)| image.as_str().len()).max();
-        for (image, stream) in &streams {
+        let width = streams.iter().map(|it| it.image.as_str().len()).max();
+        for Folded { image, state, .. } in &streams {
             let all = args.image.is_some();
-            text.push_str(&render(image, &stream.state, width.unwrap_or_default(), all));
+            text.push_str(&render(image, state, width.unwrap_or_default(), all));
         }
     }
     terminal.print(&text)?;

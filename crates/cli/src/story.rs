@@ -1,14 +1,22 @@
 //! What happened, in sentences: each event of the ledger as a person would tell it.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use rules::VersionNumber;
 use rules::catalog::Severity;
 use rules::event::{Event, Operation, Outcome, PinnedBase, Retirement};
+use rules::wake::Function;
+
+/// What a sweep kept: versions, each with its reasons.
+pub type Kept = BTreeMap<VersionNumber, Vec<String>>;
 
 /// How much of a story an event is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Weight {
     /// Book-keeping; only the whole story tells it.
+    Bookkeeping,
+    /// What belongs to the story, and is no news.
     Detail,
     /// What somebody who watches wants to hear.
     Headline,
@@ -53,6 +61,20 @@ pub fn weight(event: &Event) -> Weight {
         | Event::CatalogPublished { .. }
         | Event::DeletionPlanProposed { .. }
         | Event::DeletionPlanApproved { .. } => Weight::Headline,
+        // What Azure refused, or was never asked, changes the story.
+        Event::EffectSettled { outcome: Outcome::Accepted, .. }
+        | Event::IntentRecorded { .. }
+        | Event::ScheduleJudged { .. }
+        | Event::TriggerCoalesced { .. }
+        | Event::TemplateRequested { .. }
+        | Event::ScanRequested { .. }
+        | Event::ReplicationRequested { .. }
+        | Event::ReleaseRequested { .. }
+        | Event::RetirementRequested { .. }
+        | Event::TidyRequested { .. }
+        | Event::BuildTidied { .. }
+        | Event::ChildrenTold { .. }
+        | Event::PeopleTold { .. } => Weight::Bookkeeping,
         _ => Weight::Detail,
     }
 }
@@ -101,8 +123,8 @@ pub fn version(event: &Event) -> Option<VersionNumber> {
     }
 }
 
-/// The event as a sentence, without the version it is about.
-pub fn sentence(event: &Event) -> String {
+/// The event as a sentence, without the version it is about; `by` is the function that recorded it.
+pub fn sentence(event: &Event, by: &str) -> String {
     match event {
         Event::ImageAdopted {} => "adopted: its schedule counts from here".to_owned(),
         Event::ScheduleJudged { through } => {
@@ -201,14 +223,13 @@ pub fn sentence(event: &Event) -> String {
         Event::VersionUnpinned { by, .. } => format!("unpinned by {by}"),
         Event::VersionRevoked { by, why, .. } => format!("revoked by {by}: {why}"),
 
-        Event::VersionsJudged { kept } => match kept.len() {
-            0 => "judged: no version is kept".to_owned(),
-            _ => {
-                let kept =
-                    kept.iter().map(|(version, reasons)| because(&version.to_string(), reasons));
-                format!("judged, kept: {}", kept.collect::<Vec<_>>().join("; "))
-            }
-        },
+        Event::VersionsJudged { kept } if kept.is_empty() => {
+            "judged: no version is kept".to_owned()
+        }
+        Event::VersionsJudged { kept } => {
+            let kept = kept.iter().map(|(version, reasons)| because(&version.to_string(), reasons));
+            format!("judged, kept: {}", kept.collect::<Vec<_>>().join("; "))
+        }
         Event::RetirementDue { stage, reasons, .. } => {
             because(&format!("to be {}", retired(*stage)), reasons)
         }
@@ -224,10 +245,12 @@ pub fn sentence(event: &Event) -> String {
 
         Event::NoticeDue { text } => format!("people are to be told: {text}"),
         Event::PeopleTold { seq } => format!("people were told of what entry {seq} says"),
+        Event::RunWoken { .. } if by == Function::ReceiveEvents.as_str() => {
+            "Azure told of a change; looked at at once".to_owned()
+        }
         Event::RunWoken { seq, function, generation } => {
-            format!(
-                "`{function}` of entry {seq} was overdue and woken again, the {generation}. time"
-            )
+            let times = ordinal(generation.saturating_add(1));
+            format!("`{function}` of entry {seq} was overdue; sent again ({times} time)")
         }
         Event::StepFailed { function, reason, .. } => format!("`{function}` gave up: {reason}"),
         Event::CatalogPublished { catalog } => {
@@ -243,6 +266,27 @@ pub fn sentence(event: &Event) -> String {
             .and_then(|it| it.get("event").and_then(|name| name.as_str()).map(str::to_owned))
             .unwrap_or_else(|| "something that this release does not know".to_owned()),
     }
+}
+
+/// What a sweep changed against the one before it, in a sentence; nothing when it changed nothing.
+pub fn sweep_change(before: &Kept, now: &Kept) -> Option<String> {
+    let kept = now.iter().filter(|(version, reasons)| before.get(version) != Some(reasons));
+    let mut parts: Vec<String> =
+        kept.map(|(version, reasons)| because(&format!("{version} is kept"), reasons)).collect();
+    let left = before.keys().filter(|version| !now.contains_key(version));
+    parts.extend(left.map(|version| format!("{version} is kept no more")));
+    (!parts.is_empty()).then(|| format!("judged: {}", parts.join("; ")))
+}
+
+fn ordinal(number: u32) -> String {
+    let ending = match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending}")
 }
 
 fn from(base: &PinnedBase) -> String {
@@ -291,8 +335,6 @@ fn counted(files: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     #[test]
@@ -311,11 +353,11 @@ mod tests {
         let rejected = Event::ImageRejected { version, reasons };
 
         assert_eq!(
-            sentence(&opened),
+            sentence(&opened, "create_template"),
             "run opened (scheduled for 2026-09-09 00:00 UTC), from 22.04.1"
         );
         assert_eq!(
-            sentence(&rejected),
+            sentence(&rejected, "judge_image"),
             "rejected by the gate: 2 critical, at most 0, 1 high, at most 0"
         );
         assert_eq!(super::version(&rejected), Some(version));
@@ -332,7 +374,7 @@ mod tests {
             findings,
         };
 
-        assert_eq!(sentence(&scanned), "Trivy found 1 critical, 3 low");
+        assert_eq!(sentence(&scanned, "follow_scan"), "Trivy found 1 critical, 3 low");
     }
 
     #[test]
@@ -346,6 +388,38 @@ mod tests {
         assert_eq!(version(&settled("ubuntu-2204-web-1.6.0")), Some(VersionNumber::new(1, 6, 0)));
         assert_eq!(version(&settled("1.6.0")), Some(VersionNumber::new(1, 6, 0)));
         assert_eq!(version(&settled("ubuntu-2204-web")), None);
-        assert_eq!(sentence(&settled("web-1.6.0")), "Azure accepted the start of web-1.6.0");
+        assert_eq!(
+            sentence(&settled("web-1.6.0"), "start_build"),
+            "Azure accepted the start of web-1.6.0"
+        );
+    }
+
+    #[test]
+    fn what_was_sent_again_says_whether_azure_or_the_clock_was_the_reason() {
+        let woken = Event::RunWoken { seq: 4, function: Function::FollowBuild, generation: 1 };
+
+        assert_eq!(sentence(&woken, "receive_events"), "Azure told of a change; looked at at once");
+        assert_eq!(
+            sentence(&woken, "look_again"),
+            "`follow_build` of entry 4 was overdue; sent again (2nd time)"
+        );
+        assert_eq!([3, 4, 11, 12, 21].map(ordinal), ["3rd", "4th", "11th", "12th", "21st"]);
+    }
+
+    #[test]
+    fn of_a_sweep_only_what_it_changed_is_told() {
+        let version = |text: &str| text.parse::<VersionNumber>().unwrap();
+        let newest = || vec!["the newest".to_owned()];
+        let before = Kept::from([(version("1.0.0"), newest()), (version("1.1.0"), newest())]);
+        let now = Kept::from([
+            (version("1.1.0"), newest()),
+            (version("1.2.0"), vec!["a scale set".to_owned()]),
+        ]);
+
+        assert_eq!(sweep_change(&before, &before), None);
+        assert_eq!(
+            sweep_change(&before, &now).unwrap(),
+            "judged: 1.2.0 is kept: a scale set; 1.0.0 is kept no more"
+        );
     }
 }

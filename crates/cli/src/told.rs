@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use ledger::{Entry, Ledger, LedgerError, Stream, StreamName};
+use ledger::{Entry, Ledger, LedgerError, StreamName};
 use rules::ImageName;
+use rules::state::{Stamp, State};
 
 use crate::problem;
 use crate::state_folder::{self, StateFolder};
@@ -19,8 +20,37 @@ pub enum NotTold {
     Unreadable(PathBuf, String),
     #[error("no image `{image}` is in the ledger")]
     UnknownImage { image: String, suggestion: Option<String> },
+    #[error("entry {seq} of `{image}` does not follow from those before it: {because}")]
+    Broken { image: ImageName, seq: u64, because: String },
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+}
+
+/// An image as all its entries make it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Folded {
+    pub image: ImageName,
+    /// How many entries there are.
+    pub head: u64,
+    pub state: State,
+}
+
+impl Folded {
+    fn from(image: ImageName, entries: &[(u64, Entry)]) -> Result<Folded, NotTold> {
+        let (mut head, mut state) = (0, State::default());
+        for (seq, entry) in entries {
+            let stamp = Stamp { seq: *seq, at: entry.at };
+            for event in &entry.events {
+                state = state.after(stamp, event).map_err(|wrong| NotTold::Broken {
+                    image: image.clone(),
+                    seq: *seq,
+                    because: wrong.to_string(),
+                })?;
+            }
+            head = *seq;
+        }
+        Ok(Folded { image, head, state })
+    }
 }
 
 /// The ledgers of a state folder, one for each catalog.
@@ -46,17 +76,18 @@ impl Told {
         Ok(Told { ledgers: ledgers.collect::<Result<_, _>>().map_err(unreadable)? })
     }
 
-    /// The streams of all images, by name; of `wanted` alone when one is named.
+    /// All images, by name; `wanted` alone when one is named. Each is folded from its entries: a
+    /// snapshot would hide an older one that was changed.
     ///
     /// # Errors
     /// When `wanted` is not among them, or a stream is broken.
-    pub async fn streams(&self, wanted: Option<&str>) -> Result<Vec<(ImageName, Stream)>, NotTold> {
-        let mut streams = Vec::new();
+    pub async fn streams(&self, wanted: Option<&str>) -> Result<Vec<Folded>, NotTold> {
+        let mut folded = Vec::new();
         for (ledger, image) in self.images(wanted).await? {
-            let stream = ledger.read(&StreamName::Image(image.clone())).await?;
-            streams.push((image, stream));
+            let entries = ledger.entries(&StreamName::Image(image.clone())).await?;
+            folded.push(Folded::from(image, &entries)?);
         }
-        Ok(streams)
+        Ok(folded)
     }
 
     /// The entries of `image` with their numbers.
@@ -102,9 +133,51 @@ impl NotTold {
             NotTold::UnknownImage { suggestion: None, .. } => {
                 Some("`goldsmith status` lists the images".to_owned())
             }
-            NotTold::Unreadable(..) | NotTold::Ledger(_) => None,
+            NotTold::Unreadable(..) | NotTold::Broken { .. } | NotTold::Ledger(_) => None,
         };
         terminal.error(&self.to_string(), hint.as_deref());
         Exit::Failed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use chrono::{DateTime, TimeDelta};
+    use ledger::{Draft, SNAPSHOT_EVERY};
+    use rules::event::Event;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_below_the_snapshot_is_noticed() {
+        let state = tempfile::tempdir().unwrap();
+        let folder = StateFolder::at(state.path());
+        let ledger = folder.ledger("contoso".parse().unwrap()).unwrap();
+        let web = StreamName::Image("web".parse().unwrap());
+        let mut stream = ledger.read(&web).await.unwrap();
+        for number in 0..=i64::try_from(SNAPSHOT_EVERY).unwrap() {
+            let at = DateTime::UNIX_EPOCH + TimeDelta::days(number);
+            let draft = Draft {
+                id: number.to_string(),
+                cause: "test".to_owned(),
+                by: "test".to_owned(),
+                at,
+                policy: String::new(),
+                events: vec![Event::ScheduleJudged { through: at }],
+            };
+            ledger.append(&mut stream, draft).await.unwrap();
+        }
+        let told = Told::open(Some(state.path())).unwrap();
+        assert_eq!(told.streams(Some("web")).await.unwrap()[0].state, stream.state);
+
+        let path = folder.store().join("ledger/contoso/web/0000000002.json");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("test", "best")).unwrap();
+
+        assert!(ledger.read(&web).await.is_ok(), "the snapshot hides it");
+        let error = told.streams(Some("web")).await.unwrap_err().to_string();
+        assert!(error.contains("was changed"), "{error}");
     }
 }

@@ -65,8 +65,12 @@ impl Ledger {
         let greatest = self.greatest(name, stream.head).await?;
         if greatest == stream.head {
             let key = key::entry(&self.catalog, name, stream.head);
-            let newest = self.get(&key, ENTRY_LIMIT).await?;
-            let fits = newest.is_some_and(|bytes| sha256(&bytes) == stream.hash);
+            // A snapshot is written after its entry, so an entry that is not there was lost.
+            let Some(newest) = self.get(&key, ENTRY_LIMIT).await? else {
+                let because = "a snapshot was made of it, and it is gone; restore it";
+                return Err(LedgerError::broken(&key, because));
+            };
+            let fits = sha256(&newest) == stream.hash;
             return Ok(fits.then_some(stream));
         }
 

@@ -111,7 +111,14 @@ pub enum Event {
     ReleaseRequested { version: VersionNumber, ring: usize, look_at: DateTime<Utc> },
     /// A ring waits for a person: an approval, or the end of a hold.
     #[serde(rename_all = "camelCase")]
-    ReleasePaused { version: VersionNumber, ring: usize, because: String },
+    ReleasePaused {
+        version: VersionNumber,
+        ring: usize,
+        because: String,
+        /// When it goes on by itself; without it, a person is waited for.
+        #[serde(default)]
+        until: Option<DateTime<Utc>>,
+    },
     #[serde(rename_all = "camelCase")]
     RingReleased { version: VersionNumber, ring: usize, name: String, regions: Vec<Region> },
     /// The last ring has it: the run has ended well.

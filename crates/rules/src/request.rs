@@ -105,8 +105,10 @@ pub fn judge(state: &State, verb: Verb, by: &str, request: &str, details: &Detai
             match standing {
                 Some(Standing::Deleted) => return refuse("it is deleted"),
                 Some(Standing::Revoked) => return refuse("it is revoked already"),
-                None => return refuse("the ledger knows no such version"),
-                Some(_) => {}
+                None if !state.kept.contains_key(&version) => {
+                    return refuse("neither the ledger nor the last sweep knows such a version");
+                }
+                None | Some(_) => {}
             }
             record(Event::VersionRevoked { version, by, why }, format!("{version} is taken back"))
         }
@@ -135,6 +137,10 @@ pub fn judge(state: &State, verb: Verb, by: &str, request: &str, details: &Detai
             let Some(version) = details.version else {
                 return refuse("say which `version` is pinned");
             };
+            let known = state.versions.get(&version).is_some_and(|it| it.standing != Standing::Deleted);
+            if !known && !state.kept.contains_key(&version) {
+                return refuse("neither the ledger nor the last sweep knows such a version");
+            }
             let until = details.until;
             let answer = format!("{version} is kept");
             record(Event::VersionPinned { version, by, why, until }, answer)

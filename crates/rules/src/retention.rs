@@ -163,6 +163,10 @@ pub fn still_holds(
 }
 
 fn judge_one(policy: &Retention, facts: &Facts, good: &Good, version: &VersionFacts) -> Verdict {
+    if is_offered_unproven(version) {
+        let because = format!("it is {} and yet offered: it was never proven", version.standing);
+        return Verdict::of(Retirement::Deprecate, vec![because]);
+    }
     let blocks_all_stages = blocks_every_stage(policy, facts, good, version);
     let mut kept = None;
     for due in due(policy, facts, version) {
@@ -184,6 +188,20 @@ fn judge_one(policy: &Retention, facts: &Facts, good: &Good, version: &VersionFa
         kept.get_or_insert(against);
     }
     Verdict::Keep { reasons: kept.unwrap_or(blocks_all_stages) }
+}
+
+/// Whatever else is to be said for a version: one that was not proven is offered to nobody.
+fn is_offered_unproven(version: &VersionFacts) -> bool {
+    let unproven = matches!(
+        version.standing,
+        Standing::Candidate
+            | Standing::Passed
+            | Standing::Rejected
+            | Standing::Failed
+            | Standing::Revoked
+    );
+    let offered = version.regions.values().any(|region| !region.excluded);
+    unproven && offered && version.ours && !version.in_a_run
 }
 
 enum Due {

@@ -14,6 +14,7 @@ use rules::ImageName;
 use rules::catalog::Catalog;
 use rules::event::Event;
 use rules::state::{Stamp, State};
+use sha2::{Digest, Sha256};
 
 use crate::state_folder::StateFolder;
 
@@ -45,6 +46,8 @@ pub struct Follower {
 #[derive(Debug, Default)]
 pub struct Followed {
     head: u64,
+    /// The hash of the newest entry's bytes; empty when there is none.
+    hash: String,
     pub state: State,
     /// When a run of it was released everywhere, the last time.
     pub last_released: Option<DateTime<Utc>>,
@@ -80,7 +83,13 @@ impl Follower {
                 let broken = |because: String| Lost::Broken { path: path.clone(), because };
                 let entry: Entry =
                     serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;
+                if entry.prev != followed.hash {
+                    return Err(broken(
+                        "its `prev` is not the hash of the entry before".to_owned(),
+                    ));
+                }
                 followed.follow(seq, &entry).map_err(broken)?;
+                followed.hash = sha256(&bytes);
                 noted.push(Noted { stream: stream.clone(), seq, entry });
             }
         }
@@ -114,6 +123,10 @@ impl Followed {
         self.head = seq;
         Ok(())
     }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|it| format!("{it:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -186,5 +199,26 @@ mod tests {
 
         assert!(lost.contains("0000000001.json"), "{lost}");
         assert!(lost.contains("no run of 1.0.0 is open"), "{lost}");
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_was_changed_breaks_the_one_after_it() {
+        let (catalog, folder) = (catalog(), tempfile::tempdir().unwrap());
+        let folder = StateFolder::at(folder.path());
+        let ledger = folder.ledger(catalog.catalog.clone()).unwrap();
+        let web = StreamName::Image("ubuntu-2204-web".parse().unwrap());
+        let mut stream = ledger.read(&web).await.unwrap();
+        for at in [1, 2] {
+            let through = DateTime::UNIX_EPOCH;
+            ledger.append(&mut stream, draft(at, Event::ScheduleJudged { through })).await.unwrap();
+        }
+        assert!(Follower::of(&folder, &catalog).look().is_ok());
+        let path = folder.store().join("ledger/contoso/ubuntu-2204-web/0000000001.json");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("test", "best")).unwrap();
+
+        let lost = Follower::of(&folder, &catalog).look().unwrap_err().to_string();
+
+        assert!(lost.contains("0000000002.json") && lost.contains("`prev`"), "{lost}");
     }
 }

@@ -16,6 +16,7 @@ pub mod summary;
 pub mod watch;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,7 +34,7 @@ use crate::check;
 use crate::load::{self, Loaded};
 use crate::state_folder::{self, StateFolder};
 use crate::terminal::{Exit, Terminal};
-pub use args::{RetryAfter, UpArgs};
+pub use args::UpArgs;
 use desk::Desk;
 use follower::{Follower, Noted};
 use outcome::{Outcome, Reasoned};
@@ -195,9 +196,12 @@ async fn live(
     }
     let log = open_log(&folder.handler_log())?;
 
+    let refused_before = refused(folder)?;
+
     let mut desk = Desk::open(args, folder, loaded, estate).await?;
-    let until = estate.start + TimeDelta::days(i64::from(args.until_days));
-    let reporter = Reporter::on(terminal, args.json, &follower);
+    // A desk that goes on has its days from here.
+    let until = desk.sandbox.clock.now() + TimeDelta::days(i64::from(args.until_days));
+    let reporter = Reporter::on(terminal, args.json, &follower, &loaded.catalog);
     let watch = RefCell::new(Watch::new(
         follower,
         outcome,
@@ -218,8 +222,8 @@ async fn live(
 
     let mut watch = watch.into_inner();
     let mut messages = std::mem::take(&mut watch.dead);
-    for refused in folder.refused().context("reading the refused messages")? {
-        messages.push(format!("message `{refused}` was refused; see `refused/` in the store"));
+    for name in refused(folder)?.difference(&refused_before) {
+        messages.push(format!("message `{name}` was refused; see `refused/` in the store"));
     }
     let missing = ending::missing(&watch.follower, &watch.outcome);
     let missing = missing.into_iter().map(|it| Reasoned {
@@ -239,16 +243,21 @@ async fn live(
         wall_seconds: began.elapsed().as_secs_f64(),
         outcome: std::mem::take(&mut watch.outcome),
     };
+    let open_runs: usize = watch.follower.images().map(|(_, it)| it.state.runs().count()).sum();
     desk.stop().await;
-    watch.reporter.summary(&summary);
+    let goes_on = over == Over::Stopped && (!args.once || args.state.is_some());
+    if args.json || !goes_on {
+        watch.reporter.summary(&summary);
+    }
     if let Some(error) = watch.reporter.take_failure() {
         return Err(error.into());
     }
 
     Ok(match over {
-        Over::Stopped if !args.once => {
-            watch.reporter.say(&go_on(args));
-            Exit::Done
+        Over::Stopped if goes_on => {
+            let command = args::command(std::env::args().skip(1));
+            watch.reporter.goodbye(summary.to, open_runs, &command);
+            if args.once { Exit::No } else { Exit::Done }
         }
         Over::Stopped => {
             watch.reporter.say("stopped before every image had walked");
@@ -364,6 +373,11 @@ async fn interrupted() {
         // Then nobody can be heard; it ends by itself or is killed.
         std::future::pending::<()>().await;
     }
+}
+
+fn refused(folder: &StateFolder) -> anyhow::Result<BTreeSet<String>> {
+    let names = folder.refused().context("reading the refused messages")?;
+    Ok(names.into_iter().collect())
 }
 
 fn open_log(path: &Path) -> anyhow::Result<File> {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use ledger::StreamName;
 use rules::event::{Event, PinnedBase};
 use rules::state::State;
+use rules::wake::Function;
 use rules::{ImageName, Region, VersionNumber};
 use serde::Serialize;
 
@@ -27,8 +28,7 @@ pub struct Released {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Reasoned {
     pub image: ImageName,
-    /// None when it never came to a version.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// None when it never came to a version; `null` then.
     pub version: Option<VersionNumber>,
     pub reasons: Vec<String>,
 }
@@ -46,8 +46,11 @@ pub struct Outcome {
     pub deprecated: Vec<Reasoned>,
     pub trimmed: Vec<Reasoned>,
     pub deleted: Vec<Reasoned>,
-    /// What did not end well.
+    /// What did not end well, in the order in which it happened.
     pub failed: Vec<Reasoned>,
+    /// Of `failed`, by index, what no later release has cured; true when one can, for it ended a
+    /// run.
+    pub(super) uncured: BTreeMap<usize, bool>,
     pub(super) open: BTreeMap<(ImageName, VersionNumber), Open>,
 }
 
@@ -88,6 +91,7 @@ impl Outcome {
                 }
             }
             Event::RunReleased { version } => {
+                self.cure(image, *version);
                 if let Some(open) = self.open.remove(&(image.clone(), *version)) {
                     let Open { why, base, regions } = open;
                     let (image, base) = (image.clone(), base.version());
@@ -113,20 +117,58 @@ impl Outcome {
                 self.deleted.push(reasoned(version, reasons));
             }
             Event::BuildFailed { version, reason, .. } | Event::RunFailed { version, reason } => {
-                self.failed.push(reasoned(version, std::slice::from_ref(reason)));
+                self.fail(reasoned(version, std::slice::from_ref(reason)), true);
             }
             Event::StepFailed { function, reason, .. } => {
                 let reasons = vec![format!("`{function}` gave up: {reason}")];
-                self.failed.push(Reasoned { image: image.clone(), version: None, reasons });
+                let failed = Reasoned { image: image.clone(), version: None, reasons };
+                self.fail(failed, walks(*function));
             }
             _ => {}
         }
+    }
+
+    fn fail(&mut self, failed: Reasoned, ended_a_run: bool) {
+        self.uncured.insert(self.failed.len(), ended_a_run);
+        self.failed.push(failed);
+    }
+
+    /// A release makes up for the runs that failed before it, under an earlier number or none.
+    fn cure(&mut self, image: &ImageName, released: VersionNumber) {
+        for (index, failed) in self.failed.iter_mut().enumerate() {
+            let earlier = failed.version.is_none_or(|it| it < released);
+            if failed.image == *image && earlier && self.uncured.get(&index) == Some(&true) {
+                self.uncured.remove(&index);
+                failed.reasons.push(format!("made up for by {released}, which was released since"));
+            }
+        }
+    }
+
+    /// Whether something failed that no later release has cured.
+    pub fn has_failed(&self) -> bool {
+        !self.uncured.is_empty()
     }
 
     /// Whether some run of `image` has been released everywhere.
     pub fn has_released(&self, image: &ImageName) -> bool {
         self.released.iter().any(|it| it.image == *image)
     }
+}
+
+/// Whether `function` is a step of a run, which ends with it when it gives up.
+fn walks(function: Function) -> bool {
+    matches!(
+        function,
+        Function::CreateTemplate
+            | Function::StartBuild
+            | Function::FollowBuild
+            | Function::StartScan
+            | Function::FollowScan
+            | Function::JudgeImage
+            | Function::ReplicateVersion
+            | Function::ReleaseVersion
+            | Function::FollowVersion
+    )
 }
 
 /// The versions of `image` that the newest sweep kept, and why.
@@ -242,5 +284,36 @@ mod tests {
 
         assert_eq!(outcome.failed.len(), 3);
         assert_eq!(outcome.failed[2].reasons, ["`notify` gave up: no quota"]);
+    }
+
+    #[test]
+    fn a_failed_run_is_cured_by_a_later_release_of_the_same_image_and_by_no_other() {
+        let mut outcome = Outcome::default();
+        let failed =
+            |number| Event::RunFailed { version: version(number), reason: "no".to_owned() };
+        let released = |number| Event::RunReleased { version: version(number) };
+
+        note(&mut outcome, "web", vec![failed("1.2.0")]);
+        note(&mut outcome, "web", vec![released("1.1.0")]);
+        note(&mut outcome, "shop", vec![released("1.3.0")]);
+        assert!(outcome.has_failed());
+        note(&mut outcome, "web", vec![released("1.3.0")]);
+
+        assert!(!outcome.has_failed());
+        assert_eq!(
+            outcome.failed[0].reasons,
+            ["no", "made up for by 1.3.0, which was released since"]
+        );
+    }
+
+    #[test]
+    fn a_failure_without_a_version_says_null_for_machines() {
+        let reasoned =
+            Reasoned { image: "web".parse().unwrap(), version: None, reasons: Vec::new() };
+
+        assert_eq!(
+            serde_json::to_string(&reasoned).unwrap(),
+            r#"{"image":"web","version":null,"reasons":[]}"#
+        );
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 
 use chrono::{DateTime, Utc};
 use ledger::StreamName;
+use rules::catalog::Catalog;
 use rules::event::Event;
 use sandbox::azure::Calls;
 
@@ -33,12 +34,17 @@ enum Manner {
 
 impl<'a> Reporter<'a> {
     /// A reporter on `terminal`; in JSON, drawn where a person watches, else in plain lines.
-    pub fn on(terminal: &'a mut Terminal, json: bool, follower: &Follower) -> Reporter<'a> {
+    pub fn on(
+        terminal: &'a mut Terminal,
+        json: bool,
+        follower: &Follower,
+        catalog: &Catalog,
+    ) -> Reporter<'a> {
         let longest = follower.images().map(|(image, _)| image.as_str().len()).max();
         let manner = if json {
             Manner::Json
         } else if terminal.fancy_talk && !is_pipeline() {
-            Manner::Drawn(Screen::of(follower))
+            Manner::Drawn(Screen::of(follower, catalog))
         } else {
             Manner::Plain
         };
@@ -113,7 +119,7 @@ impl<'a> Reporter<'a> {
         };
         let (at, width) = (story::instant(noted.entry.at), self.subject_width);
         let head = format!("{at}  {subject:width$}  ");
-        let sentence = story::sentence(event);
+        let sentence = story::sentence(event, &noted.entry.by);
         match self.manner {
             Manner::Drawn(_) => page::wrap(self.terminal.width, &head, head.len(), &sentence),
             // A line for each, whoever reads them.
@@ -150,6 +156,18 @@ impl<'a> Reporter<'a> {
         let width = if fancy { self.terminal.width } else { 100 };
         let page = summary.render(width, fancy);
         self.print(&page);
+    }
+
+    /// It was stopped at `at`, with so many runs open, and `command` goes on.
+    pub fn goodbye(&mut self, at: DateTime<Utc>, open_runs: usize, command: &str) {
+        self.clear();
+        let runs = match open_runs {
+            0 => "no run is open".to_owned(),
+            1 => "1 run is open".to_owned(),
+            more => format!("{more} runs are open"),
+        };
+        let at = at.format("%a %Y-%m-%d %H:%M UTC");
+        self.say(&format!("stopped on {at}; {runs}\n`{command}` goes on from here"));
     }
 
     /// Talk, on stderr.

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rules::ImageName;
+use rules::catalog::{Catalog, Schedule};
+use rules::schedule;
 use rules::state::State;
 use sandbox::azure::Calls;
 
@@ -18,11 +20,12 @@ pub struct Screen {
     all: MultiProgress,
     header: ProgressBar,
     images: BTreeMap<ImageName, ProgressBar>,
+    schedules: BTreeMap<ImageName, Schedule>,
 }
 
 impl Screen {
-    /// A screen on stderr for the images of `follower`.
-    pub fn of(follower: &Follower) -> Screen {
+    /// A screen on stderr for the images of `follower`, which `catalog` schedules.
+    pub fn of(follower: &Follower, catalog: &Catalog) -> Screen {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(12));
         let width = follower.images().map(|(image, _)| image.as_str().len()).max();
         let width = width.unwrap_or_default();
@@ -35,7 +38,11 @@ impl Screen {
             let bar = all.add(bar.with_prefix(format!("{image:width$}")));
             images.insert(image.clone(), bar);
         }
-        Screen { all, header, images }
+        let schedules = catalog.images.iter().filter_map(|it| {
+            let schedule = it.schedule.clone()?;
+            Some((it.name.clone(), schedule))
+        });
+        Screen { all, header, images, schedules: schedules.collect() }
     }
 
     /// Shows how things are at `now`.
@@ -45,7 +52,8 @@ impl Screen {
         self.header.set_message(format!("{time}   {total} calls to Azure"));
         for (image, followed) in follower.images() {
             let Some(bar) = self.images.get(image) else { continue };
-            let (station, message) = place(&followed.state);
+            let next = self.schedules.get(image).and_then(|it| next(it, now));
+            let (station, message) = place(&followed.state, next.as_deref());
             bar.set_position(station);
             bar.set_message(message);
         }
@@ -63,8 +71,18 @@ impl Screen {
     }
 }
 
-/// How far an image is, in stations and in words.
-fn place(state: &State) -> (u64, String) {
+/// What comes next by `schedule`, `Patch Tuesday, Tue 8 Sep 19:00`; nothing when it names no more.
+fn next(schedule: &Schedule, now: DateTime<Utc>) -> Option<String> {
+    let at = schedule::next(schedule, now).ok()??;
+    let what = match schedule {
+        Schedule::PatchTuesday(_) => "Patch Tuesday",
+        Schedule::Cron(_) => "its schedule",
+    };
+    Some(format!("{what}, {}", at.format("%a %-d %b %H:%M")))
+}
+
+/// How far an image is, in stations and in words; `next` is what its schedule says when it waits.
+fn place(state: &State, next: Option<&str>) -> (u64, String) {
     let at = |run: &rules::state::Run| {
         let place = stage::of(run);
         (place.station, format!("{:7} {}, {}", run.version.to_string(), place.word, run.why))
@@ -78,10 +96,18 @@ fn place(state: &State) -> (u64, String) {
         (None, None) => match (ending::waits_for(state), state.newest_run()) {
             (Some(waits_for), _) => (0, waits_for),
             (None, Some((number, version))) => {
-                (stage::STATIONS, format!("{:7} {}", number.to_string(), version.standing))
+                let standing = format!("{:7} {}", number.to_string(), version.standing);
+                (stage::STATIONS, waits(standing, next))
             }
-            (None, None) => (0, "nothing is due".to_owned()),
+            (None, None) => (0, waits("nothing is due".to_owned(), next)),
         },
+    }
+}
+
+fn waits(standing: String, next: Option<&str>) -> String {
+    match next {
+        Some(next) => format!("{standing}; next: {next}"),
+        None => standing,
     }
 }
 
@@ -104,6 +130,22 @@ mod tests {
 
     #[test]
     fn an_image_to_which_nothing_has_happened_says_so() {
-        assert_eq!(place(&State::default()), (0, "nothing is due".to_owned()));
+        assert_eq!(place(&State::default(), None), (0, "nothing is due".to_owned()));
+    }
+
+    #[test]
+    fn an_image_that_waits_says_what_comes_next() {
+        let schedule: Schedule = serde_json::from_value(serde_json::json!({
+            "patchTuesday": { "at": "19:00", "zone": "UTC", "daysAfter": 0 },
+        }))
+        .unwrap();
+        let monday = "2026-09-07T06:00:00Z".parse().unwrap();
+
+        let next = next(&schedule, monday);
+
+        assert_eq!(
+            place(&State::default(), next.as_deref()).1,
+            "nothing is due; next: Patch Tuesday, Tue 8 Sep 19:00"
+        );
     }
 }

@@ -55,9 +55,9 @@ struct CallCounts {
 }
 
 impl Summary {
-    /// True when nothing failed, nothing is missing and every message was understood.
+    /// True when nothing failed for good, nothing is missing and every message was understood.
     pub fn ended_well(&self) -> bool {
-        self.outcome.failed.is_empty() && self.missing.is_empty() && self.messages.is_empty()
+        !self.outcome.has_failed() && self.missing.is_empty() && self.messages.is_empty()
     }
 
     /// The line for machines.

@@ -1,6 +1,6 @@
 //! The one transition function.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     ChildrenDue, Claim, Hold, Notice, OpenIntent, Pin, Plan, Retiring, Run, Stage, Stamp, State,
@@ -10,6 +10,9 @@ use crate::event::{Event, Retirement};
 use crate::standing::Standing;
 use crate::wake::{Function, Task};
 use crate::VersionNumber;
+
+/// How long to wait before a version that could not be hidden is hidden again.
+const HIDE_AGAIN_AFTER: TimeDelta = TimeDelta::minutes(30);
 
 impl State {
     /// Returns the state after `event`, which is part of the entry `stamp`.
@@ -140,12 +143,12 @@ impl State {
                 run.task = Some(soon(Function::StartScan));
                 self.build_minutes = Some(*minutes);
             }
-            Event::BuildFailed { version, reason, published: _, staging_group } => {
+            Event::BuildFailed { version, reason, published, staging_group } => {
                 let early = |it: &Stage| {
                     matches!(it, Stage::Opened | Stage::TemplateRequested | Stage::Building)
                 };
                 self.in_stage(*version, event, early)?.staging_group = staging_group.clone();
-                self.fail(*version, reason, stamp);
+                self.fail(*version, reason, *published, stamp);
             }
             Event::ScanRequested { version, report, due_by } => {
                 let run = self.in_stage(*version, event, |it| *it == Stage::Built)?;
@@ -197,12 +200,7 @@ impl State {
                 known.condemned_at = Some(stamp.at);
                 known.reasons = reasons.clone();
                 // Hidden everywhere, whatever a ring has lifted, and its tags say why.
-                known.retiring = Some(Retiring {
-                    stage: Retirement::Deprecate,
-                    reasons: reasons.clone(),
-                    requested: false,
-                    task: soon(Function::DeprecateVersion),
-                });
+                known.retiring = Some(hide_now(reasons.clone(), stamp));
             }
             Event::RunSuperseded { version, by } => {
                 if self.releasing.as_ref().is_none_or(|run| run.version != *version) {
@@ -237,7 +235,7 @@ impl State {
                 run.stage = Stage::Releasing { ring: *ring };
                 run.task = Some(later(Function::FollowVersion, *look_at));
             }
-            Event::ReleasePaused { version, ring, because } => {
+            Event::ReleasePaused { version, ring, because, until } => {
                 // Before it was asked for; or after, when somebody else changed the version.
                 let waits = |it: &Stage| match it {
                     Stage::Replicated { ring: r, .. } | Stage::Releasing { ring: r } => r == ring,
@@ -248,8 +246,12 @@ impl State {
                     Stage::Replicated { since, .. } => since,
                     _ => stamp.at,
                 };
-                run.stage = Stage::Paused { ring: *ring, since, because: because.clone() };
-                run.task = None;
+                // What time alone ends waits for its time; the rest waits for a person.
+                run.stage = match until {
+                    Some(_) => Stage::Replicated { ring: *ring, since },
+                    None => Stage::Paused { ring: *ring, since, because: because.clone() },
+                };
+                run.task = until.map(|until| later(Function::ReleaseVersion, until));
             }
             Event::RingReleased { version, ring, name: _, regions } => {
                 let asked = |it: &Stage| matches!(it, Stage::Releasing { ring: r } if r == ring);
@@ -271,10 +273,9 @@ impl State {
                 self.failures_in_a_row = 0;
             }
             Event::RunFailed { version, reason } => {
-                if self.run(*version).is_none() {
-                    return wrong("no such run is open");
-                }
-                self.fail(*version, reason, stamp);
+                let Some(run) = self.run(*version) else { return wrong("no such run is open") };
+                let there = may_have_published(&run.stage);
+                self.fail(*version, reason, there, stamp);
             }
 
             Event::ChildrenDue { version, children } => {
@@ -337,12 +338,7 @@ impl State {
                 known.gate_passed = false;
                 known.condemned_at = Some(stamp.at);
                 known.reasons = vec![reason.clone()];
-                known.retiring = Some(Retiring {
-                    stage: Retirement::Deprecate,
-                    reasons: vec![reason],
-                    requested: false,
-                    task: soon(Function::DeprecateVersion),
-                });
+                known.retiring = Some(hide_now(vec![reason], stamp));
             }
 
             Event::VersionsJudged { kept } => {
@@ -397,7 +393,9 @@ impl State {
                 }
                 let known = self.version_mut(*version);
                 known.retiring = None;
-                known.standing = Standing::Trimmed;
+                if known.standing == Standing::Deprecated {
+                    known.standing = Standing::Trimmed;
+                }
             }
             Event::VersionDeleted { version, reasons } => {
                 let known = self.version_mut(*version);
@@ -516,16 +514,23 @@ impl State {
         self.open_next(stamp);
     }
 
-    fn fail(&mut self, version: VersionNumber, reason: &str, stamp: Stamp) {
+    /// Ends the run of `version`. `there` says whether there may be a version all the same: it was
+    /// never proven then, and is hidden whatever Azure has made of its flags.
+    fn fail(&mut self, version: VersionNumber, reason: &str, there: bool, stamp: Stamp) {
         self.failures_in_a_row += 1;
         self.end(version, stamp);
         let known = self.version_mut(version);
+        let reasons = vec![reason.to_owned()];
+        known.reasons = reasons.clone();
         // What a ring offers already stays offered: the gate has passed it.
-        if known.released_at.is_empty() {
-            known.standing = Standing::Failed;
-            known.condemned_at = Some(stamp.at);
+        if !known.released_at.is_empty() {
+            return;
         }
-        known.reasons = vec![reason.to_owned()];
+        known.standing = Standing::Failed;
+        known.condemned_at = Some(stamp.at);
+        if there {
+            known.retiring = Some(hide_now(reasons, stamp));
+        }
     }
 
     /// Ends what the task was about, since its step can never succeed.
@@ -548,10 +553,23 @@ impl State {
                 self.opening = None;
                 self.failures_in_a_row += 1;
             }
-            Subject::Run(version) => self.fail(version, reason, stamp),
+            Subject::Run(version) => {
+                let there = self.run(version).is_some_and(|run| may_have_published(&run.stage));
+                self.fail(version, reason, there, stamp);
+            }
             Subject::Build(version) => self.tidying.retain(|it| it.version != version),
             Subject::Retirement(version) => {
-                self.version_mut(version).retiring = None;
+                let known = self.version_mut(version);
+                // The wish that nobody gets an unproven version is never given up.
+                if let (true, Some(retiring)) = (known.is_condemned(), &mut known.retiring) {
+                    let due = stamp.at + HIDE_AGAIN_AFTER;
+                    let (seq, generation) = (stamp.seq, 0);
+                    let function = Function::DeprecateVersion;
+                    retiring.requested = false;
+                    retiring.task = Task { seq, function, generation, due };
+                    return Ok(());
+                }
+                known.retiring = None;
                 self.kept.insert(version, vec![reason.to_owned()]);
             }
             Subject::Children(version) => self.children.retain(|it| it.version != version),
@@ -569,7 +587,7 @@ impl Run {
         self.task = self.plan.get(ring).map(|planned| {
             // Nobody released anything before the first ring that could bake.
             let hours = if ring == 0 { 0 } else { planned.bake_hours };
-            let due: DateTime<Utc> = stamp.at + chrono::TimeDelta::hours(i64::from(hours));
+            let due: DateTime<Utc> = stamp.at + TimeDelta::hours(i64::from(hours));
             Task { seq: stamp.seq, function: Function::ReleaseVersion, generation: 0, due }
         });
     }
@@ -600,6 +618,18 @@ impl Version {
             retiring: None,
         }
     }
+}
+
+/// The wish that nobody gets a version.
+fn hide_now(reasons: Vec<String>, stamp: Stamp) -> Retiring {
+    let function = Function::DeprecateVersion;
+    let task = Task { seq: stamp.seq, function, generation: 0, due: stamp.at };
+    Retiring { stage: Retirement::Deprecate, reasons, requested: false, task }
+}
+
+/// Whether there may be a version in the gallery.
+fn may_have_published(stage: &Stage) -> bool {
+    !matches!(stage, Stage::Opened | Stage::TemplateRequested)
 }
 
 /// The event's name, as it stands in the ledger.

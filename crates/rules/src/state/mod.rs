@@ -253,6 +253,13 @@ pub enum Claim {
     NotBefore(DateTime<Utc>),
 }
 
+impl Version {
+    /// True when nobody may get it: rejected, failed or taken back.
+    pub fn is_condemned(&self) -> bool {
+        matches!(self.standing, Standing::Rejected | Standing::Failed | Standing::Revoked)
+    }
+}
+
 impl State {
     /// True when the trigger was accepted or refused before.
     pub fn knows_trigger(&self, id: &str) -> bool {
@@ -276,23 +283,20 @@ impl State {
         if now >= free_at { Claim::Free } else { Claim::NotBefore(free_at) }
     }
 
-    /// True while a template of it is being made, runs or has just ended.
-    pub fn is_building(&self) -> bool {
-        let stage = self.building.as_ref().map(|run| &run.stage);
-        matches!(stage, Some(Stage::TemplateRequested | Stage::Building))
-    }
-
     /// True while nothing is under way and nothing is owed.
     pub fn is_quiet(&self) -> bool {
         self.pending.is_empty() && self.runs().next().is_none() && self.wants().is_empty()
     }
 
-    /// The newest version that has reached `moment`, is offered or on its way to be, and was not
-    /// taken back since: what a child is built from.
-    pub fn newest_at(&self, moment: crate::catalog::Moment) -> Option<VersionNumber> {
+    /// The versions that have reached `moment`, are offered or on their way to be, and were not
+    /// taken back since, the newest first: what a child is built from.
+    pub fn at_moment(
+        &self,
+        moment: crate::catalog::Moment,
+    ) -> impl Iterator<Item = VersionNumber> {
         use crate::catalog::Moment;
 
-        let reached = |number: &VersionNumber, version: &Version| {
+        let reached = move |number: &VersionNumber, version: &Version| {
             let standing = matches!(version.standing, Standing::Passed | Standing::Released);
             let moment_reached = match moment {
                 Moment::Passed => version.gate_passed,
@@ -303,7 +307,7 @@ impl State {
             };
             standing && moment_reached
         };
-        self.versions.iter().rev().find(|(number, it)| reached(number, it)).map(|(it, _)| *it)
+        self.versions.iter().rev().filter(move |(number, it)| reached(number, it)).map(|(it, _)| *it)
     }
 
     /// The version of the newest run, whatever became of it.

@@ -246,7 +246,7 @@ fn a_revoked_version_is_hidden_and_no_release_brings_it_back() {
     assert!(revoked.wants().contains(&Function::DeprecateVersion));
     let late = Event::ReleaseRequested { version, ring: 0, look_at: revoked.now };
     assert!(revoked.try_then(&[late]).is_err());
-    assert_eq!(revoked.state.newest_at(Moment::Passed), None);
+    assert_eq!(revoked.state.at_moment(Moment::Passed).next(), None);
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn a_hold_pauses_the_ring_and_its_end_resumes_it() {
     let story = story().triggered(0).opened("1.0.0").replicated("1.0.0");
     let paused = story
         .then(Event::ImageHeld { by: "ada".to_owned(), why: "audit".to_owned(), until: None })
-        .then(Event::ReleasePaused { version, ring: 0, because: "held".to_owned() });
+        .then(Event::ReleasePaused { version, ring: 0, because: "held".to_owned(), until: None });
     assert_eq!(paused.wants(), [Function::TidyBuild]);
 
     let resumed = paused.then(Event::ImageResumed { by: "ada".to_owned() });
@@ -330,6 +330,32 @@ fn a_step_that_can_never_succeed_ends_what_it_was_about() {
     assert!(failed.state.runs().next().is_none());
     assert_eq!(failed.state.versions[&number("1.0.0")].standing, Standing::Failed);
     assert_eq!(failed.state.failures_in_a_row, 1);
+}
+
+#[test]
+fn a_hold_that_ends_by_itself_needs_no_person() {
+    let version = number("1.0.0");
+    let story = story().triggered(0).opened("1.0.0").replicated("1.0.0");
+    let until = Some(story.now + TimeDelta::hours(3));
+    let because = "held".to_owned();
+    let paused = story.then(Event::ReleasePaused { version, ring: 0, because, until });
+
+    let wish = &paused.state.wants()[0].task;
+    assert_eq!((wish.function, Some(wish.due)), (Function::ReleaseVersion, until));
+}
+
+#[test]
+fn a_version_that_was_never_proven_is_hidden_and_that_wish_is_never_given_up() {
+    let version = number("1.0.0");
+    let story = story().triggered(0).opened("1.0.0").passed("1.0.0");
+    let failed = story.then(Event::RunFailed { version, reason: "no".to_owned() });
+    assert!(failed.wants().contains(&Function::DeprecateVersion));
+
+    let wish = failed.state.versions[&version].retiring.as_ref().unwrap().task.clone();
+    let (seq, function) = (wish.seq, wish.function);
+    let again = failed.then(Event::StepFailed { seq, function, reason: "forbidden".to_owned() });
+    let retiring = again.state.versions[&version].retiring.as_ref().unwrap();
+    assert_eq!(retiring.task.due, again.now + TimeDelta::minutes(30));
 }
 
 #[test]
@@ -388,7 +414,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             19 => Event::RunReleased { version },
             20 => Event::RunFailed { version, reason: text() },
             21 => Event::VersionRevoked { version, by: text(), why: text() },
-            22 => Event::ReleasePaused { version, ring, because: text() },
+            22 => Event::ReleasePaused { version, ring, because: text(), until: None },
             23 => Event::ApprovalGranted { version, ring, by: text() },
             24 => Event::BuildTidied { version },
             _ => Event::VersionDeprecated { version, reasons: Vec::new() },
@@ -438,6 +464,9 @@ proptest! {
             for version in state.versions.values() {
                 if version.standing == Standing::Released {
                     prop_assert!(version.gate_passed || version.opened_at.is_none());
+                }
+                if version.standing == Standing::Revoked {
+                    prop_assert!(version.retiring.is_some() || version.deprecated_at.is_some());
                 }
             }
         }

@@ -246,7 +246,8 @@ impl Play<'_> {
     fn scan(&mut self, step: &Value, at: DateTime<Utc>) -> Result<Option<String>, Trouble> {
         let script = script(self.world, step)?;
         let windows = step["type"] == "PowerShell";
-        if !windows && !script.contains("trivy") {
+        let scans = if windows { "Microsoft.Update.Session" } else { "trivy" };
+        if !script.contains(scans) {
             return Ok(None);
         }
         let Some(address) = report_address(&script, windows) else { return Ok(None) };
@@ -259,7 +260,12 @@ impl Play<'_> {
                 format!("curl: (6) Could not resolve host: {host}")
             }));
         };
-        let report = scan::trivy(&self.built.software, self.world.estate, at, self.run);
+        let (software, estate) = (&self.built.software, self.world.estate);
+        let report = if windows {
+            scan::windows_update(software, estate, at)
+        } else {
+            scan::trivy(software, estate, at, self.run)
+        };
         let bytes = serde_json::to_vec_pretty(&report)?;
         let text = format!("    azure-arm: uploaded {} bytes of scan report", bytes.len());
         self.say(1, at, &text);

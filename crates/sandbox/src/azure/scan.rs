@@ -1,4 +1,5 @@
-//! A scanner's report about a build machine, in the JSON that Trivy writes (schema version 2).
+//! A scanner's report about a build machine, in the JSON that Trivy writes (schema version 2); of
+//! Windows, in the shape that a script makes of what Windows Update offers.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
@@ -44,6 +45,37 @@ pub(super) fn trivy(software: &Software, estate: &Estate, at: DateTime<Utc>, run
             },
         },
         "Results": [result],
+    })
+}
+
+/// What Windows Update still offers a machine with `software`, at `at`: the shape of a Trivy report,
+/// which is not one. An advisory that has no fix yet is not offered.
+pub(super) fn windows_update(software: &Software, estate: &Estate, at: DateTime<Utc>) -> Value {
+    let (family, release) = software.os.split_once('/').unwrap_or((software.os.as_str(), ""));
+    let build = software.packages.get("windows").map_or(release, String::as_str);
+    let offered = software.findings(estate, at).into_iter().filter_map(|(advisory, _)| {
+        let fix = advisory.fixed.as_ref().filter(|it| it.published <= at)?;
+        Some(json!({
+            "VulnerabilityID": advisory.id,
+            "PkgName": "windows",
+            "InstalledVersion": build,
+            "FixedVersion": fix.version,
+            "Severity": word(advisory.severity),
+            "Title": advisory.title,
+        }))
+    });
+    json!({
+        "SchemaVersion": 2,
+        "ArtifactName": "PKRVM",
+        "ArtifactType": "vm",
+        "CreatedAt": at.to_rfc3339_opts(SecondsFormat::Secs, true),
+        "Metadata": { "OS": { "Family": family, "Name": build } },
+        "Results": [{
+            "Target": "Windows Update",
+            "Class": "os-pkgs",
+            "Type": "windows",
+            "Vulnerabilities": offered.collect::<Vec<_>>(),
+        }],
     })
 }
 

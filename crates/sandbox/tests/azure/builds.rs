@@ -237,23 +237,49 @@ async fn the_report_is_in_trivys_shape() {
     assert_eq!((unfixed.get("FixedVersion"), unfixed["Status"].as_str()), (None, Some("affected")));
 }
 
-#[tokio::test]
-async fn a_windows_build_is_scanned_too() {
-    let desk = desk();
-    let script = format!("$ReportUrl = '{BLOB}/reports/scans/web/1.json'\nInvoke-RestMethod");
-    let windows = json!({
+fn windows(script: &str) -> Value {
+    json!({
         "source": { "type": "PlatformImage", "publisher": "MicrosoftWindowsServer", "offer": "WindowsServer", "sku": "2022-g2", "version": "20348.1.1" },
         "customize": [{ "type": "WindowsUpdate", "name": "updates" }],
         "validate": { "inVMValidations": [{ "type": "PowerShell", "name": "scan", "inline": [script] }] },
-    });
-    desk.ready_template(windows).await;
+    })
+}
+
+#[tokio::test]
+async fn a_windows_build_reports_what_windows_update_still_offers() {
+    let desk = desk();
+    let script = format!(
+        "$ReportUrl = '{BLOB}/reports/scans/web/1.json'\n\
+         $session = New-Object -ComObject Microsoft.Update.Session"
+    );
+    desk.ready_template(windows(&script)).await;
 
     desk.run_to_end().await;
 
-    assert_eq!(found(&report(&desk)), ["CVE-3"]);
+    let report = report(&desk);
+    assert_eq!(found(&report), ["CVE-3"]);
+    let result = &report["Results"][0];
+    assert_eq!(
+        (result["Target"].as_str(), result["Type"].as_str()),
+        (Some("Windows Update"), Some("windows"))
+    );
+    assert_eq!(report.get("Trivy"), None);
+    assert!(report["ArtifactName"].is_string());
     let size = &desk.get(&format!("{WEB}/versions/2.0.0")).await.body["properties"]["storageProfile"]
         ["osDiskImage"]["sizeInGB"];
     assert_eq!(size, 127);
+}
+
+#[tokio::test]
+async fn a_validation_of_windows_that_does_not_look_for_updates_reports_nothing() {
+    let desk = desk();
+    let script = format!("$ReportUrl = '{BLOB}/reports/scans/web/1.json'\nInvoke-RestMethod");
+    desk.ready_template(windows(&script)).await;
+
+    let got = desk.run_to_end().await;
+
+    assert_eq!(last_run(&got)["runState"], "Succeeded");
+    assert_eq!(desk.blobs.get("reports", "scans", "web/1.json").unwrap(), None);
 }
 
 #[tokio::test]

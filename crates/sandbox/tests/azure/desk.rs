@@ -67,7 +67,8 @@ advisories:
   - { id: CVE-1, os: ubuntu/22.04, package: openssl, severity: high, title: 'a hole', published: 2026-09-08T00:00:00Z,
       fixed: { version: 3.0.2-18, published: 2026-09-08T12:00:00Z } }
   - { id: CVE-2, os: ubuntu/22.04, package: kernel, severity: critical, title: 'another', published: 2026-09-08T00:00:00Z }
-  - { id: CVE-3, os: windows/2022, package: windows, severity: high, title: 'w', published: 2026-01-02T00:00:00Z }
+  - { id: CVE-3, os: windows/2022, package: windows, severity: high, title: 'w', published: 2026-01-02T00:00:00Z,
+      fixed: { version: 10.0.2, published: 2026-01-02T00:00:00Z } }
 steps:
   - { name: apply-updates, upgradesAll: true }
   - { name: broken, fails: { reason: 'E: Unable to locate package nginx' } }
