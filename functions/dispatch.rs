@@ -22,7 +22,7 @@ use rules::event::Event;
 use rules::state::State;
 use rules::trigger::Trigger;
 use rules::wake::{Function, Subject};
-use seam::{Clock, Endpoint, Outbound, ToldClock, Tokens, Wire};
+use seam::{Clock, Endpoint, Outbound, Tokens, ToldClock, Wire};
 use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 
@@ -130,7 +130,8 @@ impl App {
         let began = std::time::Instant::now();
         // Every entry is named after its invocation, so that a lost answer is recognised.
         let Some(invocation) = header(headers, "x-azure-functions-invocationid") else {
-            let why = "the Functions host names every invocation in `X-Azure-Functions-InvocationId`";
+            let why =
+                "the Functions host names every invocation in `X-Azure-Functions-InvocationId`";
             return refused(StatusCode::BAD_REQUEST, why);
         };
         info!(function = name, invocation, "Began {name}");
@@ -192,7 +193,9 @@ impl App {
         let stream = self.ledger.read(&StreamName::Catalog).await.map_err(ill)?;
         let Some(digest) = stream.state.catalog else {
             let name = &self.settings.catalog;
-            return Err(Ill(format!("no catalog `{name}` is in force; publish one first")));
+            return Err(Ill(format!(
+                "no catalog `{name}` is in force: its stream in the ledger names none; publish it to the store"
+            )));
         };
 
         let mut known = self.catalog.lock().await;
@@ -257,9 +260,7 @@ impl App {
                     }
                 }
                 Err(
-                    Failure::Never { why, .. }
-                    | Failure::Broken(why)
-                    | Failure::Later { why, .. },
+                    Failure::Never { why, .. } | Failure::Broken(why) | Failure::Later { why, .. },
                 ) => return self.refuse(cx, said_id, &why, body).await,
                 Err(Failure::Ledger(why)) => return Err(Ill(why)),
                 Err(Failure::Overtaken) => {}
@@ -430,9 +431,9 @@ impl App {
                     let answer = HttpAnswer { status: StatusCode::CONFLICT, body };
                     return Ok(invocation::answered(&answer));
                 }
-                Err(
-                    Failure::Later { why, .. } | Failure::Ledger(why) | Failure::Broken(why),
-                ) => return Err(Ill(why)),
+                Err(Failure::Later { why, .. } | Failure::Ledger(why) | Failure::Broken(why)) => {
+                    return Err(Ill(why));
+                }
             }
             if let StreamName::Image(image) = &stream.name {
                 let image = image.clone();
@@ -486,7 +487,12 @@ impl App {
         Ok(())
     }
 
-    async fn send_all(&self, cx: &Context, image: &rules::ImageName, state: &State) -> Result<(), Ill> {
+    async fn send_all(
+        &self,
+        cx: &Context,
+        image: &rules::ImageName,
+        state: &State,
+    ) -> Result<(), Ill> {
         self.send_new(cx, image, &State::default(), state).await
     }
 
@@ -594,4 +600,3 @@ fn refused(status: StatusCode, why: &str) -> Response {
 fn ill(error: impl std::fmt::Display) -> Ill {
     Ill(error.to_string())
 }
-

@@ -215,7 +215,9 @@ impl Evidence {
                 return true;
             };
             let offered = versions.iter().filter(|it| standing(state, it) == Standing::Released);
-            offered.max_by_key(|it| it.number).is_some_and(|it| it.tags.get(tags::BASE).is_some_and(is_from))
+            offered
+                .max_by_key(|it| it.number)
+                .is_some_and(|it| it.tags.get(tags::BASE).is_some_and(is_from))
         };
         cx.catalog.children(&image.name).filter(is_current).map(|it| it.name.clone()).collect()
     }
@@ -258,11 +260,8 @@ fn supersede(facts: &mut [VersionFacts]) {
     let stands = |it: &&VersionFacts| {
         !matches!(it.standing, Standing::Revoked | Standing::Rejected | Standing::Failed)
     };
-    let released: Vec<(VersionNumber, DateTime<Utc>)> = facts
-        .iter()
-        .filter(stands)
-        .filter_map(|it| Some((it.number, it.released_at?)))
-        .collect();
+    let released: Vec<(VersionNumber, DateTime<Utc>)> =
+        facts.iter().filter(stands).filter_map(|it| Some((it.number, it.released_at?))).collect();
     for version in facts {
         let newer = released.iter().filter(|(number, _)| *number > version.number);
         version.superseded_at = newer.map(|(_, at)| *at).min();

@@ -169,11 +169,8 @@ mod tests {
 
     #[test]
     fn success_is_a_non_empty_json_object() {
-        let answer = serde_json::to_string(&Answer {
-            outputs: Map::new(),
-            logs: [],
-            return_value: None,
-        });
+        let answer =
+            serde_json::to_string(&Answer { outputs: Map::new(), logs: [], return_value: None });
 
         assert_eq!(answer.unwrap(), r#"{"Outputs":{},"Logs":[],"ReturnValue":null}"#);
     }

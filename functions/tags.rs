@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use rules::ImageName;
 use rules::standing::Standing;
 use rules::state::Run;
-use rules::ImageName;
 
 use crate::Context;
 

@@ -29,7 +29,8 @@ pub fn with_flags(
         let storage = regions.get(region).and_then(|it| it.storage.clone());
         let (replicas, exclude_from_latest) = (flag.replicas, flag.excluded);
         let region = region.clone();
-        let wanted = RegionIntent { region: region.clone(), replicas, exclude_from_latest, storage };
+        let wanted =
+            RegionIntent { region: region.clone(), replicas, exclude_from_latest, storage };
         regions.insert(region, wanted);
     }
     intent(version, regions.into_values().collect(), flags.global_excluded, tags)

@@ -86,9 +86,8 @@ fn details(request: &HttpRequest) -> Result<Details, String> {
     if body.trim().is_empty() {
         return Ok(Details::default());
     }
-    serde_json::from_str(body).map_err(|error| {
-        format!("the body is not as expected: {error}; write `{{\"why\":\"…\"}}`")
-    })
+    serde_json::from_str(body)
+        .map_err(|error| format!("the body is not as expected: {error}; write `{{\"why\":\"…\"}}`"))
 }
 
 /// Whom the platform has signed in; whoever only holds the function's key is `a key holder`.

@@ -73,8 +73,7 @@ async fn open_run(cx: &Context, visit: &mut Visit) -> Step {
     let tagged = in_gallery.iter().rev().find_map(|it| it.tags.get("goldsmith-spec"));
     let previous = state.newest_run().and_then(|(_, it)| it.spec.as_ref()).or(tagged);
     let bump = Bump::of(previous.map(String::as_str), &spec, &state.pending);
-    let version =
-        next_number(bump, &taken).map_err(|error| Failure::never(error.to_string()))?;
+    let version = next_number(bump, &taken).map_err(|error| Failure::never(error.to_string()))?;
 
     let why: Vec<String> = state.pending.iter().map(Trigger::to_string).collect();
     Ok(Done::Record(vec![Event::RunOpened {

@@ -6,10 +6,19 @@ REPORT_URL='{{report_url}}'
 CLIENT_RESOURCE='{{identity}}'
 
 if ! command -v trivy >/dev/null 2>&1; then
-  export TRIVY_DIR="$(mktemp -d)"
-  curl --fail --silent --show-error --location --retry 5 \
-    "https://github.com/aquasecurity/trivy/releases/download/v0.70.0/trivy_0.70.0_Linux-64bit.tar.gz" \
-    | tar -xz -C "$TRIVY_DIR" trivy
+  TRIVY_DIR="$(mktemp -d)"
+  case "$(uname -m)" in
+    aarch64|arm64) TRIVY_FILE='trivy_0.70.0_Linux-ARM64.tar.gz' ;;
+    *) TRIVY_FILE='trivy_0.70.0_Linux-64bit.tar.gz' ;;
+  esac
+  TRIVY_FROM='https://github.com/aquasecurity/trivy/releases/download/v0.70.0'
+  (
+    cd "$TRIVY_DIR"
+    curl --fail --silent --show-error --location --retry 5 --remote-name "$TRIVY_FROM/$TRIVY_FILE"
+    curl --fail --silent --show-error --location --retry 5 "$TRIVY_FROM/trivy_0.70.0_checksums.txt" \
+      | grep " $TRIVY_FILE\$" | sha256sum --check --strict -
+    tar -xzf "$TRIVY_FILE" trivy
+  )
   export PATH="$TRIVY_DIR:$PATH"
 fi
 

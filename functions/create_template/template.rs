@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arm::{
-    Customizer, DefinitionIntent, Distribution, Script, Source, TemplateIntent, Validator,
-};
+use arm::{Customizer, DefinitionIntent, Distribution, Script, Source, TemplateIntent, Validator};
 use chrono::TimeDelta;
 use rules::catalog::{Base, Customize, Image, Os, Plan, ScriptStep};
 use rules::event::{Operation, PinnedBase};

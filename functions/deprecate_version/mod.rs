@@ -48,7 +48,9 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     } else {
         match rejudge(cx, visit, Retirement::Deprecate).await? {
             StillHolds::Yes { reasons } => reasons,
-            StillHolds::No { because } => return Ok(refused(visit, Retirement::Deprecate, because)),
+            StillHolds::No { because } => {
+                return Ok(refused(visit, Retirement::Deprecate, because));
+            }
         }
     };
 
@@ -106,9 +108,7 @@ pub(crate) async fn rejudge(
 /// The world spoke against it.
 pub(crate) fn refused(visit: &Visit, stage: Retirement, reasons: Vec<String>) -> Done {
     match visit.version() {
-        Ok(version) => {
-            Done::Record(vec![Event::RetirementRefused { version, stage, reasons }])
-        }
+        Ok(version) => Done::Record(vec![Event::RetirementRefused { version, stage, reasons }]),
         Err(_) => Done::Nothing,
     }
 }

@@ -1,8 +1,8 @@
 //! Finds the occurrences of each image's schedule since the last look, and accepts them as
 //! triggers.
 
-use rules::event::Event;
 use chrono::{DateTime, Utc};
+use rules::event::Event;
 use rules::schedule::{occurrences, patch_tuesday_of};
 use rules::trigger::{Admission, Trigger, admit};
 use tracing::warn;

@@ -27,7 +27,14 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     let template = match cx.arm.template(&cx.template(&run.template)).await {
         Ok(template) => template,
         Err(arm::Error::NotFound { .. }) => {
-            return failed(cx, visit, &run, None, format!("its template `{}` is gone", run.template)).await;
+            return failed(
+                cx,
+                visit,
+                &run,
+                None,
+                format!("its template `{}` is gone", run.template),
+            )
+            .await;
         }
         Err(error) => return Err(error.into()),
     };
@@ -63,7 +70,11 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
             Ok(Done::Record(vec![Event::ImageBuilt { version, minutes, staging_group }]))
         }
         RunState::PartiallySucceeded | RunState::Failed | RunState::Canceled => {
-            let said = if last.message.is_empty() { "Image Builder does not say why" } else { &last.message };
+            let said = if last.message.is_empty() {
+                "Image Builder does not say why"
+            } else {
+                &last.message
+            };
             let why = format!("the build ended {}: {said}", last.state);
             failed(cx, visit, &run, Some(&template), why).await
         }
@@ -87,7 +98,8 @@ async fn cancel(cx: &Context, visit: &mut Visit, run: &Run) -> Step {
     let permit = cx.intend(visit, intent).await?;
     let answer = cx.arm.cancel_template(&permit, &cx.template(&target)).await;
     match cx.settle(&target, Operation::CancelTemplate, answer)? {
-        Settled::Accepted((), settled) | Settled::Refused(arm::Error::NotAllowed { .. }, settled) => {
+        Settled::Accepted((), settled)
+        | Settled::Refused(arm::Error::NotAllowed { .. }, settled) => {
             let at = cx.now + LOOK_EVERY;
             Ok(Done::RecordAndLookAgain { events: vec![settled], at })
         }
@@ -111,8 +123,7 @@ async fn failed(
         Err(arm::Error::NotFound { .. }) => false,
         Err(error) => return Err(error.into()),
     };
-    let staging_group =
-        template.and_then(|it| it.staging_group.as_ref()).map(ToString::to_string);
+    let staging_group = template.and_then(|it| it.staging_group.as_ref()).map(ToString::to_string);
     let notice = cx.notice(format!("{version} was not built: {reason}"));
     let failed = Event::BuildFailed { version, reason, published, staging_group };
     Ok(Done::Record([failed].into_iter().chain(notice).collect()))

@@ -31,11 +31,10 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         .map_err(|_| Failure::never("the webhook's address cannot be used"))?;
 
     // A person may be told twice; that is better than never.
-    let answer = cx.outbound.send(request).await.map_err(|fault| Failure::later(fault.to_string()))?;
-    let (status, _, _) = answer
-        .collect(LONGEST_ANSWER)
-        .await
-        .map_err(|fault| Failure::later(fault.to_string()))?;
+    let answer =
+        cx.outbound.send(request).await.map_err(|fault| Failure::later(fault.to_string()))?;
+    let (status, _, _) =
+        answer.collect(LONGEST_ANSWER).await.map_err(|fault| Failure::later(fault.to_string()))?;
     if status.is_success() {
         return told;
     }

@@ -10,8 +10,8 @@ use rules::event::Event;
 use rules::state::Stage;
 use rules::trigger::{Admission, Trigger, admit};
 use rules::wake::Function;
-use tracing::error;
 use rules::{ImageName, VersionNumber};
+use tracing::error;
 
 use crate::{Context, Done, Failure, Record, Step, Visit};
 use hint::Hint;

@@ -37,16 +37,19 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     let completed = version_body::completed(&version);
     let gate = judge_image::judge(cx, &image, &run).await?;
     let held = visit.state().hold.as_ref().filter(|it| it.until.is_none_or(|until| cx.now < until));
-    let verdict = rings::may_release(&run.plan, &RingFacts {
-        now: cx.now,
-        ring,
-        previous_released_at: (ring > 0).then_some(since),
-        completed: &completed,
-        approved_by: run.approvals.get(&ring).map(String::as_str),
-        held: held.map(|it| it.why.as_str()),
-        revoked: None,
-        gate: &gate,
-    });
+    let verdict = rings::may_release(
+        &run.plan,
+        &RingFacts {
+            now: cx.now,
+            ring,
+            previous_released_at: (ring > 0).then_some(since),
+            completed: &completed,
+            approved_by: run.approvals.get(&ring).map(String::as_str),
+            held: held.map(|it| it.why.as_str()),
+            revoked: None,
+            gate: &gate,
+        },
+    );
     let reasons = match verdict {
         Verdict::Go { reasons } => reasons,
         Verdict::NotYet { until: Some(until), .. } => return Ok(Done::LookAgain(until)),

@@ -39,10 +39,8 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     let mut wanted_tags = version.tags.clone();
     wanted_tags.extend(tags::of_version(cx, &visit.image, &run, Standing::Passed));
     let intent_body = version_body::with_flags(&version, &flags, wanted_tags);
-    let requested = || Event::ReplicationRequested {
-        version: run.version,
-        look_at: cx.now + LOOK_AFTER,
-    };
+    let requested =
+        || Event::ReplicationRequested { version: run.version, look_at: cx.now + LOOK_AFTER };
 
     let open = visit.state().intents.get(&target).map(|it| it.operation);
     let standing = version.tags.get(tags::STANDING).map(String::as_str);

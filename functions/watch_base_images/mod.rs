@@ -39,7 +39,9 @@ pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
             match judge(cx, image, &stream, newest).await {
                 Ok(Some(events)) => records.push((stream, vec![events])),
                 Ok(None) => {}
-                Err(failure) => warn!(image = %image.name, "{} is left out: {failure:?}", image.name),
+                Err(failure) => {
+                    warn!(image = %image.name, "{} is left out: {failure:?}", image.name)
+                }
             }
         }
     }

@@ -198,7 +198,8 @@ impl Desk {
         *request.uri_mut() = format!("http://{HANDLER}/api").parse().unwrap();
         let name = "x-azure-functions-invocationid";
         request.headers_mut().insert(name, id.parse().unwrap());
-        let (_, _, answer) = self.direct.send(request).await.unwrap().collect(1 << 20).await.unwrap();
+        let (_, _, answer) =
+            self.direct.send(request).await.unwrap().collect(1 << 20).await.unwrap();
         let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
         answer["Outputs"]["res"]["statusCode"].as_u64().unwrap()
     }

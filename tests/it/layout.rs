@@ -59,7 +59,17 @@ fn every_function_has_both_files_a_trigger_and_a_line_in_the_list() {
 
 #[test]
 fn the_rules_have_no_io_no_clock_and_no_async() {
-    let forbidden = ["tokio", "reqwest", "axum", "std::fs", "std::env", "std::net", "SystemTime", "Utc::now", "async fn"];
+    let forbidden = [
+        "tokio",
+        "reqwest",
+        "axum",
+        "std::fs",
+        "std::env",
+        "std::net",
+        "SystemTime",
+        "Utc::now",
+        "async fn",
+    ];
     for file in rust_files(root().join("crates/rules/src")) {
         let text = fs::read_to_string(&file).unwrap();
         for word in forbidden {
@@ -80,9 +90,8 @@ fn dependencies(package: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_walls_between_the_crates_stand() {
-    let ours = |names: &[&str]| -> BTreeSet<String> {
-        names.iter().map(|it| (*it).to_owned()).collect()
-    };
+    let ours =
+        |names: &[&str]| -> BTreeSet<String> { names.iter().map(|it| (*it).to_owned()).collect() };
 
     assert_eq!(dependencies("crates/rules"), ours(&[]));
     assert_eq!(dependencies("crates/seam"), ours(&[]));

@@ -63,10 +63,12 @@ async fn the_example_walks_from_catalog_to_clean_up() {
 
     // Deprecated, deleted, and kept for either reason.
     let version = "1.9.0".parse().unwrap();
-    let deprecated = |it: &Event| matches!(it, Event::VersionDeprecated { version: v, .. } if *v == version);
+    let deprecated =
+        |it: &Event| matches!(it, Event::VersionDeprecated { version: v, .. } if *v == version);
     assert!(happened(&desk, "rhel-9-base", deprecated).await);
     let version = "1.5.0".parse().unwrap();
-    let deleted = |it: &Event| matches!(it, Event::VersionDeleted { version: v, .. } if *v == version);
+    let deleted =
+        |it: &Event| matches!(it, Event::VersionDeleted { version: v, .. } if *v == version);
     assert!(happened(&desk, "ubuntu-2204-base", deleted).await);
     let why = kept(&desk, "ubuntu-2204-web", "1.3.0").await;
     assert!(why.contains("vmss-month-end") && why.contains("size 0"), "{why}");

@@ -1,5 +1,6 @@
 //! The product as a whole, in one binary: the walk in one process under paused time, and the
 //! processes that `goldsmith up` starts.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may fail, and may say so")]
 
 mod desk;
 mod spoiled;
@@ -9,4 +10,5 @@ mod processes;
 mod twice;
 mod faults;
 mod bad_input;
+mod people;
 mod layout;

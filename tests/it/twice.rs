@@ -57,8 +57,11 @@ async fn every_message_that_comes_again_when_all_is_over_does_nothing() {
     assert_eq!(desk.all_events().await, events);
     assert_eq!(desk.sandbox.azure.calls(), calls);
     let functions: BTreeSet<&str> = deliveries.iter().map(|it| it.function.as_str()).collect();
-    let missing: Vec<&str> =
-        Function::ALL.into_iter().map(Function::as_str).filter(|it| !functions.contains(it)).collect();
+    let missing: Vec<&str> = Function::ALL
+        .into_iter()
+        .map(Function::as_str)
+        .filter(|it| !functions.contains(it))
+        .collect();
     assert_eq!(missing, Vec::<&str>::new(), "nobody woke these, so they were not tried");
 }
 

@@ -10,6 +10,7 @@ pub mod sources;
 pub mod shape;
 pub mod reading;
 pub mod attach;
+pub mod doubts;
 pub mod load;
 pub mod check;
 pub mod publish;

@@ -12,7 +12,7 @@ use crate::document::{self, Value};
 use crate::problem::{self, Problem, Severity};
 use crate::reading::{self, Reading};
 use crate::shape::Shape;
-use crate::{schema, sources, yaml};
+use crate::{doubts, schema, sources, yaml};
 
 /// A catalog that may be put in force.
 #[derive(Debug)]
@@ -119,8 +119,11 @@ pub fn catalog(path: &Path) -> Result<Loaded, LoadError> {
     }
     problems.extend(faults.into_iter().map(|it| it.problem));
 
-    problem::sort(&mut problems);
     let fatal = problems.iter().any(|it| it.severity == Severity::Error);
+    if let Some(catalog) = reading.catalog.as_ref().filter(|_| !fatal) {
+        problems.extend(doubts::of(&root, catalog));
+    }
+    problem::sort(&mut problems);
     match reading.catalog {
         Some(catalog) if !fatal => {
             Ok(Loaded { catalog, files: attached.files, warnings: problems })

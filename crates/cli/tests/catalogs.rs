@@ -465,3 +465,52 @@ fn a_mutilated_catalog_is_answered_not_panicked_about() {
         }
     }
 }
+
+#[test]
+fn an_image_that_is_not_offered_where_the_gallery_is_gets_a_warning() {
+    let problems = problems_with(
+        "  - name: web
+    identifier: { publisher: fabrikam, offer: ubuntu, sku: web }
+    os: linux
+    base: { image: base }
+    rings: [{ name: all, regions: [northeurope, eastus, westus] }]
+",
+    );
+
+    assert_eq!(
+        problems,
+        [format!(
+            "c.yaml:{}:5: no ring of `web` has the gallery's home region `westeurope` | builds and \
+             old versions stay in `westeurope`; add it to a ring",
+            line(5)
+        )]
+    );
+}
+
+#[test]
+fn a_region_that_looks_like_another_of_the_catalog_gets_a_warning_and_is_accepted() {
+    let folder = Folder::with(&[(
+        "c.yaml",
+        &format!(
+            "{HEAD}{IMAGES}{BASE}{}",
+            "  - name: web
+    identifier: { publisher: fabrikam, offer: ubuntu, sku: web }
+    os: linux
+    base: { image: base }
+    rings: [{ name: all, regions: [westeurope, westeruope, uksouth] }]
+"
+        ),
+    )]);
+
+    let loaded = folder.load().unwrap();
+
+    assert!(loaded.warnings.iter().all(|it| it.severity == Severity::Warning));
+    assert_eq!(
+        folder.problems(),
+        [format!(
+            "c.yaml:{}:48: region `westeruope` looks like `westeurope` | did you mean \
+             `westeurope`?",
+            line(5)
+        )]
+    );
+}

@@ -340,7 +340,6 @@ async fn a_snapshot_that_does_not_fit_is_not_believed() {
         with("v", json!(99)),
         with("seq", json!(0)),
         with("seq", json!(SNAPSHOT_EVERY - 1)),
-        with("seq", json!(SNAPSHOT_EVERY + 7)),
         with("hash", json!("0".repeat(64))),
         with("state", json!({})),
         unknown_member.to_string(),
@@ -354,6 +353,20 @@ async fn a_snapshot_that_does_not_fit_is_not_believed() {
             assert_eq!(ledger.read(&web()).await.unwrap(), live, "{case}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_snapshot_of_an_entry_that_is_gone_stops_the_stream() {
+    let store = Arc::new(InMemory::new());
+    let ledger = ledger(&store);
+    grown(&ledger, SNAPSHOT_EVERY).await;
+    let mut ahead = json_at(&store, SNAPSHOT).await;
+    ahead["seq"] = json!(SNAPSHOT_EVERY + 7);
+
+    store.put(&Path::from(SNAPSHOT), ahead.to_string().into()).await.unwrap();
+
+    let error = ledger.read(&web()).await.unwrap_err();
+    assert!(matches!(error, LedgerError::Broken { .. }), "{error}");
 }
 
 #[tokio::test]

@@ -143,12 +143,7 @@ pub enum Event {
     #[serde(rename_all = "camelCase")]
     ImageResumed { by: String },
     #[serde(rename_all = "camelCase")]
-    VersionPinned {
-        version: VersionNumber,
-        by: String,
-        why: String,
-        until: Option<DateTime<Utc>>,
-    },
+    VersionPinned { version: VersionNumber, by: String, why: String, until: Option<DateTime<Utc>> },
     #[serde(rename_all = "camelCase")]
     VersionUnpinned { version: VersionNumber, by: String },
     #[serde(rename_all = "camelCase")]

@@ -122,7 +122,9 @@ pub fn judge(state: &State, verb: Verb, by: &str, request: &str, details: &Detai
             let Some(newest) = offered.next() else { return refuse("nothing is released") };
             let version = details.version.unwrap_or(newest);
             if version != newest {
-                return refuse(&format!("the newest release is {newest}; revoke {version} instead"));
+                return refuse(&format!(
+                    "the newest release is {newest}; revoke {version} instead"
+                ));
             }
             let Some(previous) = offered.next() else {
                 return refuse("no older release is offered, so there is nothing to roll back to");
@@ -137,7 +139,8 @@ pub fn judge(state: &State, verb: Verb, by: &str, request: &str, details: &Detai
             let Some(version) = details.version else {
                 return refuse("say which `version` is pinned");
             };
-            let known = state.versions.get(&version).is_some_and(|it| it.standing != Standing::Deleted);
+            let known =
+                state.versions.get(&version).is_some_and(|it| it.standing != Standing::Deleted);
             if !known && !state.kept.contains_key(&version) {
                 return refuse("neither the ledger nor the last sweep knows such a version");
             }

@@ -209,7 +209,7 @@ mod tests {
         let web = StreamName::Image("ubuntu-2204-web".parse().unwrap());
         let mut stream = ledger.read(&web).await.unwrap();
         for at in [1, 2] {
-            let through = DateTime::UNIX_EPOCH;
+            let through = DateTime::UNIX_EPOCH + TimeDelta::days(at);
             ledger.append(&mut stream, draft(at, Event::ScheduleJudged { through })).await.unwrap();
         }
         assert!(Follower::of(&folder, &catalog).look().is_ok());

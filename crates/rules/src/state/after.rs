@@ -6,10 +6,10 @@ use super::{
     ChildrenDue, Claim, Hold, Notice, OpenIntent, Pin, Plan, Retiring, Run, Stage, Stamp, State,
     Tidying, Version, WrongMove,
 };
+use crate::VersionNumber;
 use crate::event::{Event, Retirement};
 use crate::standing::Standing;
 use crate::wake::{Function, Task};
-use crate::VersionNumber;
 
 /// How long to wait before a version that could not be hidden is hidden again.
 const HIDE_AGAIN_AFTER: TimeDelta = TimeDelta::minutes(30);
@@ -20,10 +20,8 @@ impl State {
     /// # Errors
     /// [`WrongMove`] when `event` cannot follow what has happened; the entry must not be written.
     pub fn after(mut self, stamp: Stamp, event: &Event) -> Result<State, WrongMove> {
-        let wrong = |because: &str| Err(WrongMove {
-            event: name_of(event),
-            because: because.to_owned(),
-        });
+        let wrong =
+            |because: &str| Err(WrongMove { event: name_of(event), because: because.to_owned() });
         let soon = |function| Task { seq: stamp.seq, function, generation: 0, due: stamp.at };
         let later = |function, due| Task { seq: stamp.seq, function, generation: 0, due };
 
@@ -84,13 +82,16 @@ impl State {
                 }
                 self.pending.retain(|it| !triggers.contains(&it.id()));
                 self.opening = None;
-                self.versions.insert(*version, Version {
-                    base: Some(base.clone()),
-                    why: Some(why.clone()),
-                    spec: Some(spec.clone()),
-                    opened_at: Some(stamp.at),
-                    ..Version::standing(Standing::Candidate)
-                });
+                self.versions.insert(
+                    *version,
+                    Version {
+                        base: Some(base.clone()),
+                        why: Some(why.clone()),
+                        spec: Some(spec.clone()),
+                        opened_at: Some(stamp.at),
+                        ..Version::standing(Standing::Candidate)
+                    },
+                );
                 self.building = Some(Run {
                     version: *version,
                     why: why.clone(),
@@ -230,7 +231,8 @@ impl State {
                 self.tidy(*version, stamp);
             }
             Event::ReleaseRequested { version, ring, look_at } => {
-                let ready = |it: &Stage| matches!(it, Stage::Replicated { ring: r, .. } if r == ring);
+                let ready =
+                    |it: &Stage| matches!(it, Stage::Replicated { ring: r, .. } if r == ring);
                 let run = self.in_stage(*version, event, ready)?;
                 run.stage = Stage::Releasing { ring: *ring };
                 run.task = Some(later(Function::FollowVersion, *look_at));
@@ -265,9 +267,7 @@ impl State {
             }
             Event::RunReleased { version } => {
                 let last = self.run(*version).map(|run| run.plan.len());
-                let done = |it: &Stage| {
-                    matches!(it, Stage::Replicated { ring, .. } if Some(*ring) == last)
-                };
+                let done = |it: &Stage| matches!(it, Stage::Replicated { ring, .. } if Some(*ring) == last);
                 self.in_stage(*version, event, done)?;
                 self.end(*version, stamp);
                 self.failures_in_a_row = 0;
@@ -475,11 +475,7 @@ impl State {
         self.versions.entry(version).or_insert_with(|| Version::standing(Standing::Released))
     }
 
-    fn retiring_mut(
-        &mut self,
-        version: VersionNumber,
-        stage: Retirement,
-    ) -> Option<&mut Retiring> {
+    fn retiring_mut(&mut self, version: VersionNumber, stage: Retirement) -> Option<&mut Retiring> {
         let retiring = self.versions.get_mut(&version)?.retiring.as_mut()?;
         (retiring.stage == stage).then_some(retiring)
     }

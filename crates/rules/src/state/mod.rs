@@ -290,10 +290,7 @@ impl State {
 
     /// The versions that have reached `moment`, are offered or on their way to be, and were not
     /// taken back since, the newest first: what a child is built from.
-    pub fn at_moment(
-        &self,
-        moment: crate::catalog::Moment,
-    ) -> impl Iterator<Item = VersionNumber> {
+    pub fn at_moment(&self, moment: crate::catalog::Moment) -> impl Iterator<Item = VersionNumber> {
         use crate::catalog::Moment;
 
         let reached = move |number: &VersionNumber, version: &Version| {
@@ -307,7 +304,11 @@ impl State {
             };
             standing && moment_reached
         };
-        self.versions.iter().rev().filter(move |(number, it)| reached(number, it)).map(|(it, _)| *it)
+        self.versions
+            .iter()
+            .rev()
+            .filter(move |(number, it)| reached(number, it))
+            .map(|(it, _)| *it)
     }
 
     /// The version of the newest run, whatever became of it.

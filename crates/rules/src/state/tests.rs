@@ -105,8 +105,12 @@ impl Story {
         let (version, look_at) = (number(version), self.now);
         let regions = vec![region.parse().unwrap()];
         let name = ring.to_string();
-        self.then(Event::ReleaseRequested { version, ring, look_at })
-            .then(Event::RingReleased { version, ring, name, regions })
+        self.then(Event::ReleaseRequested { version, ring, look_at }).then(Event::RingReleased {
+            version,
+            ring,
+            name,
+            regions,
+        })
     }
 
     fn released(self, version: &str) -> Story {
@@ -144,7 +148,10 @@ fn the_first_ring_does_not_bake_and_the_second_does() {
 
     let story = story.ring_released("1.0.0", 0, "westeurope");
     let second = &story.state.wants()[0].task;
-    assert_eq!((second.function, second.due), (Function::ReleaseVersion, story.now + TimeDelta::hours(24)));
+    assert_eq!(
+        (second.function, second.due),
+        (Function::ReleaseVersion, story.now + TimeDelta::hours(24))
+    );
 }
 
 #[test]
@@ -186,8 +193,7 @@ fn a_security_fix_need_not_wait_for_the_bake_time_of_the_one_before() {
     };
 
     assert!(newer.try_then(std::slice::from_ref(&passed)).is_err(), "two in their rings");
-    let superseded =
-        Event::RunSuperseded { version: number("1.0.0"), by: number("1.1.0") };
+    let superseded = Event::RunSuperseded { version: number("1.0.0"), by: number("1.1.0") };
     let newer = newer.try_then(&[superseded, passed]).unwrap();
     assert_eq!(newer.state.releasing.as_ref().unwrap().version, number("1.1.0"));
 }
@@ -237,11 +243,8 @@ fn however_a_run_ends_its_build_is_tidied_once() {
 fn a_revoked_version_is_hidden_and_no_release_brings_it_back() {
     let version = number("1.0.0");
     let story = story().triggered(0).opened("1.0.0").replicated("1.0.0");
-    let revoked = story.then(Event::VersionRevoked {
-        version,
-        by: "ada".to_owned(),
-        why: "bad".to_owned(),
-    });
+    let revoked =
+        story.then(Event::VersionRevoked { version, by: "ada".to_owned(), why: "bad".to_owned() });
 
     assert!(revoked.wants().contains(&Function::DeprecateVersion));
     let late = Event::ReleaseRequested { version, ring: 0, look_at: revoked.now };

@@ -53,7 +53,12 @@ impl State {
             .iter_mut()
             .chain(runs.filter_map(|run| run.task.as_mut()))
             .chain(self.tidying.iter_mut().map(|it| &mut it.task))
-            .chain(self.versions.values_mut().filter_map(|it| it.retiring.as_mut()).map(|it| &mut it.task))
+            .chain(
+                self.versions
+                    .values_mut()
+                    .filter_map(|it| it.retiring.as_mut())
+                    .map(|it| &mut it.task),
+            )
             .chain(self.children.iter_mut().map(|it| &mut it.task))
             .chain(self.notices.iter_mut().map(|it| &mut it.task))
     }

@@ -1,0 +1,145 @@
+//! What people ask for, at the worst moments.
+
+use chrono::TimeDelta;
+use rules::event::Event;
+use rules::standing::Standing;
+use rules::state::Stage;
+
+use crate::desk::Desk;
+
+async fn until(desk: &mut Desk, image: &str, what: impl Fn(&Event) -> bool) {
+    for _ in 0..20_000 {
+        if desk.events(image).await.iter().any(&what) {
+            return;
+        }
+        desk.run_to(desk.now() + TimeDelta::minutes(2)).await;
+    }
+    panic!("it never happened to {image}:\n{}", desk.story().await);
+}
+
+/// Whether Azure hides the version, whichever of its flags wins.
+async fn is_hidden(desk: &Desk, image: &str, version: rules::VersionNumber) -> bool {
+    let id = arm::GalleryId::from(&desk.catalog.gallery).definition(image).version(version);
+    let version = desk.arm().version(&id).await.unwrap();
+    let regions = version.target_regions.iter();
+    version.exclude_from_latest && regions.clone().all(|it| it.exclude_from_latest == Some(true))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_revoked_while_its_ring_is_being_released_ends_hidden_everywhere() {
+    let mut desk = Desk::example().await;
+    let image = "rhel-9-base";
+    until(&mut desk, image, |it| matches!(it, Event::ReleaseRequested { .. })).await;
+    let state = desk.state(&image.parse().unwrap()).await;
+    let version = state.releasing.as_ref().unwrap().version;
+
+    let body = format!(r#"{{"version":"{version}","why":"a key leaked"}}"#);
+    assert_eq!(desk.ask(&format!("images/{image}/revoke"), &body).await, 202);
+    until(
+        &mut desk,
+        image,
+        |it| matches!(it, Event::VersionDeprecated { version: v, .. } if *v == version),
+    )
+    .await;
+
+    assert!(is_hidden(&desk, image, version).await);
+    let state = desk.state(&image.parse().unwrap()).await;
+    assert_eq!(state.versions[&version].standing, Standing::Revoked);
+    assert!(state.releasing.is_none());
+    assert_eq!(desk.ask(&format!("images/{image}/revoke"), &body).await, 409);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_image_is_not_released_until_the_hold_ends_by_itself() {
+    let mut desk = Desk::example().await;
+    let image = "rhel-9-base";
+    until(&mut desk, image, |it| matches!(it, Event::RunOpened { .. })).await;
+    let end = desk.now() + TimeDelta::hours(9);
+    let body = format!(r#"{{"why":"audit","until":"{}"}}"#, end.to_rfc3339());
+    assert_eq!(desk.ask(&format!("images/{image}/hold"), &body).await, 202);
+
+    desk.run_to(end - TimeDelta::minutes(10)).await;
+    let events = desk.events(image).await;
+    assert!(!events.iter().any(|it| matches!(it, Event::ReleaseRequested { .. })));
+
+    until(&mut desk, image, |it| matches!(it, Event::RunReleased { .. })).await;
+    assert!(desk.now() >= end);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_image_waits_for_a_person_when_the_hold_has_no_end() {
+    let mut desk = Desk::example().await;
+    let image = "rhel-9-base";
+    assert_eq!(desk.ask(&format!("images/{image}/hold"), r#"{"why":"audit"}"#).await, 202);
+
+    until(&mut desk, image, |it| matches!(it, Event::ReleasePaused { .. })).await;
+    let state = desk.state(&image.parse().unwrap()).await;
+    assert!(matches!(state.releasing.unwrap().stage, Stage::Paused { .. }));
+
+    assert_eq!(desk.ask(&format!("images/{image}/resume"), "").await, 202);
+    until(&mut desk, image, |it| matches!(it, Event::RunReleased { .. })).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pinned_version_is_not_deleted_until_it_is_unpinned() {
+    let mut desk = Desk::example().await;
+    let image = "ubuntu-2204-base";
+    // The first sweep of the example would delete it; the sweep before it has to know it.
+    let pin = r#"{"version":"1.6.0","why":"an audit needs it"}"#;
+    assert_eq!(desk.ask(&format!("images/{image}/pin"), pin).await, 409, "nobody knows it yet");
+    until(&mut desk, image, |it| matches!(it, Event::VersionsJudged { .. })).await;
+    assert_eq!(desk.ask(&format!("images/{image}/pin"), pin).await, 202);
+
+    desk.run_to(desk.now() + TimeDelta::days(4)).await;
+
+    let version = "1.6.0".parse().unwrap();
+    let deprecated = desk
+        .events(image)
+        .await
+        .iter()
+        .any(|it| matches!(it, Event::VersionDeprecated { version: v, .. } if *v == version));
+    assert!(!deprecated, "{}", desk.story().await);
+    assert_eq!(desk.ask(&format!("images/{image}/unpin"), pin).await, 202);
+    until(
+        &mut desk,
+        image,
+        |it| matches!(it, Event::VersionDeprecated { version: v, .. } if *v == version),
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rebuild_is_asked_for_and_gets_a_patch_number() {
+    let mut desk = Desk::example().await;
+    desk.run_to(desk.now() + TimeDelta::hours(1)).await;
+    let body = r#"{"why":"a script on the server changed"}"#;
+
+    assert_eq!(desk.ask("images/windows-2022-base/rebuild", body).await, 202);
+    until(&mut desk, "windows-2022-base", |it| matches!(it, Event::RunReleased { .. })).await;
+
+    let state = desk.state(&"windows-2022-base".parse().unwrap()).await;
+    let (number, version) = state.versions.iter().find(|(_, it)| it.opened_at.is_some()).unwrap();
+    assert_eq!(number.to_string(), "1.8.1");
+    assert!(version.why.as_ref().unwrap().contains("a script on the server changed"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_make_no_sense_get_a_reason() {
+    let mut desk = Desk::example().await;
+    desk.run_to(desk.now() + TimeDelta::hours(1)).await;
+    let cases = [
+        ("images/no-such-image/rebuild", "", 404),
+        ("images/rhel-9-base/explode", "", 404),
+        ("images/rhel-9-base/approve", "", 409),
+        ("images/rhel-9-base/resume", "", 409),
+        ("images/rhel-9-base/rollback", "", 409),
+        ("images/rhel-9-base/revoke", r#"{"version":"77.0.0"}"#, 409),
+        ("images/rhel-9-base/revoke", r#"{"version":"one"}"#, 400),
+        ("images/rhel-9-base/hold", r#"{"becuase":"x"}"#, 400),
+        ("plans/0000/approve", "", 404),
+        ("nothing/x/y", "", 404),
+    ];
+    for (path, body, expected) in cases {
+        assert_eq!(desk.ask(path, body).await, expected, "{path} {body}");
+    }
+}
