@@ -1,5 +1,5 @@
 //! The dispatcher: the host's invocation in, a step, one ledger entry, and the messages that the
-//! ledger then wants. Only it sends.
+//! ledger then wants (`outbox.rs`).
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -12,14 +12,13 @@ use axum::extract::{DefaultBodyLimit, Path, Request, State as Shared};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use bus::{Bus, Outgoing, Pointer};
+use bus::Pointer;
 use bytes::Bytes;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta};
 use http_body_util::{BodyExt, Limited};
 use ledger::{Ledger, Stream, StreamName};
 use rules::catalog::Catalog;
 use rules::event::Event;
-use rules::state::State;
 use rules::trigger::Trigger;
 use rules::wake::{Function, Subject};
 use seam::{Clock, Endpoint, Outbound, Tokens, ToldClock, Wire};
@@ -29,7 +28,7 @@ use tracing::{error, info, warn};
 use crate::context::{Context, Visit};
 use crate::invocation::{self, HttpAnswer};
 use crate::settings::Settings;
-use crate::step::{Done, Failure, back_off, first_message, new_wishes};
+use crate::step::{Done, Failure, back_off};
 use crate::{
     api, create_template, delete_version, deprecate_version, find_due_images,
     find_expired_versions, follow_build, follow_scan, follow_version, judge_image, look_again,
@@ -67,14 +66,14 @@ pub struct App {
     clock: Arc<dyn Clock>,
     outbound: Outbound,
     ledger: Ledger,
-    bus: Endpoint,
+    pub(crate) bus: Endpoint,
     /// The catalog in force when it was last looked up; a digest names it for ever.
     catalog: Mutex<Option<(String, Arc<Catalog>)>>,
 }
 
 /// The invocation cannot go on; the message comes back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Ill(String);
+pub(crate) struct Ill(pub(crate) String);
 
 /// What a visit came to.
 enum Visited {
@@ -406,15 +405,11 @@ impl App {
             let (answer, record) = match api::handle(cx, &request).await {
                 Ok(decided) => decided,
                 Err(Failure::Never { why, .. }) => {
-                    let body = serde_json::json!({ "error": why });
-                    let answer = HttpAnswer { status: StatusCode::CONFLICT, body };
-                    return Ok(invocation::answered(&answer));
+                    return Ok(conflict(why));
                 }
                 Err(Failure::Overtaken) => continue,
                 Err(Failure::Broken(why)) => {
-                    let body = serde_json::json!({ "error": why });
-                    let answer = HttpAnswer { status: StatusCode::CONFLICT, body };
-                    return Ok(invocation::answered(&answer));
+                    return Ok(conflict(why));
                 }
                 Err(Failure::Later { why, .. } | Failure::Ledger(why)) => return Err(Ill(why)),
             };
@@ -427,9 +422,7 @@ impl App {
                 Ok(_) => {}
                 Err(Failure::Overtaken) => continue,
                 Err(Failure::Never { why, .. }) => {
-                    let body = serde_json::json!({ "error": why });
-                    let answer = HttpAnswer { status: StatusCode::CONFLICT, body };
-                    return Ok(invocation::answered(&answer));
+                    return Ok(conflict(why));
                 }
                 Err(Failure::Later { why, .. } | Failure::Ledger(why) | Failure::Broken(why)) => {
                     return Err(Ill(why));
@@ -471,36 +464,6 @@ impl App {
             }
         }
         Ok(all)
-    }
-
-    async fn send_new(
-        &self,
-        cx: &Context,
-        image: &rules::ImageName,
-        before: &State,
-        after: &State,
-    ) -> Result<(), Ill> {
-        for wish in new_wishes(before, after) {
-            let (pointer, due) = first_message(image, &wish);
-            self.send(cx, &pointer, due).await?;
-        }
-        Ok(())
-    }
-
-    async fn send_all(
-        &self,
-        cx: &Context,
-        image: &rules::ImageName,
-        state: &State,
-    ) -> Result<(), Ill> {
-        self.send_new(cx, image, &State::default(), state).await
-    }
-
-    async fn send(&self, cx: &Context, pointer: &Pointer, due: DateTime<Utc>) -> Result<(), Ill> {
-        let queue = pointer.function.queue();
-        // The invocation's own time says what is due.
-        let bus = Bus::new(cx.outbound.clone(), self.bus.clone());
-        bus.send(queue, &Outgoing::pointing(pointer, Some(due))).await.map_err(ill)
     }
 
     /// Fails an invocation, not at once: it would be redelivered at once.
@@ -589,6 +552,12 @@ async fn invoke(
     app.call(&function, &parts.headers, body).await
 }
 
+/// What a person asked for cannot be, for this reason.
+fn conflict(why: String) -> Response {
+    let body = serde_json::json!({ "error": why });
+    invocation::answered(&HttpAnswer { status: StatusCode::CONFLICT, body })
+}
+
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
@@ -597,6 +566,6 @@ fn refused(status: StatusCode, why: &str) -> Response {
     (status, axum::Json(serde_json::json!({ "error": why }))).into_response()
 }
 
-fn ill(error: impl std::fmt::Display) -> Ill {
+pub(crate) fn ill(error: impl std::fmt::Display) -> Ill {
     Ill(error.to_string())
 }

@@ -31,6 +31,7 @@ pub mod version_body;
 pub mod context;
 pub mod step;
 pub mod dispatch;
+mod outbox;
 pub mod serve;
 
 pub use context::{Context, Intent, Visit};

@@ -1,12 +1,8 @@
-//! From the host's invocation to a step, from a step to a ledger entry, from the ledger to
-//! messages: the one place that sends.
+//! What a step comes to: what is recorded, when it is looked again, what is to be done about a
+//! failure.
 
-use bus::Pointer;
 use chrono::{DateTime, TimeDelta, Utc};
 use rules::event::{Event, Operation, Outcome};
-use rules::state::State;
-use rules::wake::Wake;
-use rules::{ImageName, wake};
 
 use crate::dispatch::Record;
 
@@ -136,25 +132,6 @@ impl From<ledger::LedgerError> for Failure {
 /// How long to wait before the next try, by how many have failed: 30 s, doubled up to 30 min.
 pub fn back_off(failures: u32) -> TimeDelta {
     TimeDelta::seconds((30_i64 << failures.min(6)).min(1800))
-}
-
-/// The wishes of `after` that `before` did not have: what an entry has caused.
-pub fn new_wishes(before: &State, after: &State) -> Vec<Wake> {
-    let old: Vec<wake::Task> = before.wants().into_iter().map(|it| it.task).collect();
-    after.wants().into_iter().filter(|it| !old.contains(&it.task)).collect()
-}
-
-/// The first message of a wish.
-pub fn first_message(image: &ImageName, wish: &Wake) -> (Pointer, DateTime<Utc>) {
-    let pointer = Pointer {
-        image: image.clone(),
-        seq: wish.task.seq,
-        function: wish.task.function,
-        generation: wish.task.generation,
-        ordinal: 0,
-        failures: 0,
-    };
-    (pointer, wish.task.due)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ async fn released(desk: &Desk, image: &str, why: &str) -> VersionNumber {
         _ => None,
     });
     let version = opened.unwrap_or_else(|| panic!("no run of {image} because of `{why}`"));
-    let released = events.iter().any(|it| *it == Event::RunReleased { version });
+    let released = events.contains(&Event::RunReleased { version });
     assert!(released, "{image} {version} was not released");
     version
 }

@@ -74,3 +74,25 @@ fn fault(error: reqwest::Error) -> Fault {
     }
     if not_sent { Fault::NotSent(text) } else { Fault::PerhapsDone(text) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::Instant;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wire_waits_as_long_as_it_was_told_and_then_the_request_is_perhaps_done() {
+        // It takes the connection, and nobody answers.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", silent.local_addr().unwrap());
+        let request = http::Request::get(url).body(bytes::Bytes::new()).unwrap();
+        let (began, timeout) = (Instant::now(), Duration::from_millis(300));
+
+        let fault = Internet::waiting(timeout).send(request).await.unwrap_err();
+
+        assert!(matches!(fault, Fault::PerhapsDone(_)), "{fault:?}");
+        assert!((timeout..REQUEST_TIMEOUT).contains(&began.elapsed()), "{:?}", began.elapsed());
+    }
+}

@@ -1,0 +1,67 @@
+//! What the ledger wants is sent: the only place that writes to a queue. Sending twice does no harm,
+//! since a message that was sent twice has the same id.
+
+use bus::{Bus, Outgoing, Pointer};
+use chrono::{DateTime, Utc};
+use rules::ImageName;
+use rules::state::State;
+use rules::wake::{Task, Wake};
+
+use crate::Context;
+use crate::dispatch::{App, Ill, ill};
+
+impl App {
+    pub(crate) async fn send_new(
+        &self,
+        cx: &Context,
+        image: &ImageName,
+        before: &State,
+        after: &State,
+    ) -> Result<(), Ill> {
+        for wish in new_wishes(before, after) {
+            let (pointer, due) = first_message(image, &wish);
+            self.send(cx, &pointer, due).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn send_all(
+        &self,
+        cx: &Context,
+        image: &ImageName,
+        state: &State,
+    ) -> Result<(), Ill> {
+        self.send_new(cx, image, &State::default(), state).await
+    }
+
+    pub(crate) async fn send(
+        &self,
+        cx: &Context,
+        pointer: &Pointer,
+        due: DateTime<Utc>,
+    ) -> Result<(), Ill> {
+        let queue = pointer.function.queue();
+        // The invocation's own time says what is due.
+        let bus = Bus::new(cx.outbound.clone(), self.bus.clone());
+        bus.send(queue, &Outgoing::pointing(pointer, Some(due))).await.map_err(ill)
+    }
+}
+
+/// The wishes of `after` that `before` did not have: what an entry has caused.
+fn new_wishes(before: &State, after: &State) -> Vec<Wake> {
+    let old: Vec<Task> = before.wants().into_iter().map(|it| it.task).collect();
+    after.wants().into_iter().filter(|it| !old.contains(&it.task)).collect()
+}
+
+/// The first message of a wish.
+fn first_message(image: &ImageName, wish: &Wake) -> (Pointer, DateTime<Utc>) {
+    let pointer = Pointer {
+        image: image.clone(),
+        seq: wish.task.seq,
+        function: wish.task.function,
+        generation: wish.task.generation,
+        ordinal: 0,
+        failures: 0,
+    };
+    (pointer, wish.task.due)
+}
