@@ -7,8 +7,12 @@ use std::sync::Arc;
 
 use seam::{Clock, Internet, SystemClock, Tokens, Wire};
 use tokio::net::TcpListener;
+use tracing::level_filters::LevelFilter;
 use tracing::{error, info};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::{App, Settings};
 
@@ -19,12 +23,11 @@ const FAILED: u8 = 1;
 /// Serves the Functions host until the process is killed.
 pub fn run() -> ExitCode {
     // The host takes lines of stdout as information; on stderr they would be errors.
-    let filter = env("GOLDSMITH_LOG").unwrap_or_else(|| "info".to_owned());
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_env_filter(EnvFilter::new(filter))
-        .with_writer(std::io::stdout)
+    let filter = env("GOLDSMITH_LOG").and_then(|it| it.parse::<Targets>().ok());
+    let filter = filter.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true);
+    tracing_subscriber::registry()
+        .with(lines.with_writer(std::io::stdout).with_filter(filter))
         .init();
 
     if env("GOLDSMITH_WHILE_STDIN_IS_OPEN").is_some_and(|it| it == "1") {
