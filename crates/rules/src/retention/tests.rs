@@ -414,6 +414,18 @@ proptest! {
             let verdict = &verdicts[&version.number];
             prop_assert!(!verdict.reasons().is_empty());
             let Some(stage) = verdict.stage() else { continue };
+            // No pin makes an unproven version one that anybody may get.
+            let unproven = !matches!(
+                version.standing,
+                Standing::Released | Standing::Deprecated | Standing::Trimmed | Standing::Deleted
+            );
+            if stage == Retirement::Deprecate && unproven {
+                let revoked = version.standing == Standing::Revoked;
+                let offered = version.regions.values().any(|it| !it.excluded);
+                prop_assert!(offered || revoked);
+                prop_assert!(!version.in_a_run && (version.ours || policy.adopt));
+                continue;
+            }
 
             let pinned = version
                 .pinned
