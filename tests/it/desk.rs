@@ -9,7 +9,7 @@ use axum::Router;
 use chrono::{DateTime, Utc};
 use cli::load::{self, Loaded};
 use functions::{App, Settings};
-use ledger::{Draft, Entry, Ledger, StreamName};
+use ledger::{Entry, Ledger, StreamName};
 use object_store::{ObjectStore, ObjectStoreExt};
 use rules::ImageName;
 use rules::catalog::Catalog;
@@ -126,7 +126,7 @@ impl Desk {
         .unwrap();
 
         let ledger = ledger_of(&loaded.catalog, &plain, &clock);
-        publish(&ledger, &loaded, clock.now()).await;
+        cli::publish::publish(&ledger, &loaded, clock.now(), "test").await.unwrap();
         let catalog = loaded.catalog;
         Desk { catalog, ledger, sandbox, host, direct, world: plain, clock, ailments }
     }
@@ -307,24 +307,6 @@ pub(crate) fn ledger_of(catalog: &Catalog, wire: &Arc<dyn Wire>, clock: &Arc<dyn
     let outbound = seam::Outbound::new(wire, clock, tokens, [BLOB.to_owned()]);
     let store = seam::store::open(&format!("http://{BLOB}/goldsmith/goldsmith"), &outbound);
     Ledger::new(store.unwrap(), catalog.catalog.clone())
-}
-
-async fn publish(ledger: &Ledger, loaded: &Loaded, at: DateTime<Utc>) {
-    for bytes in loaded.files.values() {
-        ledger.put_blob(bytes.clone().into()).await.unwrap();
-    }
-    let bytes = serde_json::to_vec(&loaded.catalog).unwrap();
-    let catalog = ledger.put_blob(bytes.into()).await.unwrap();
-    let mut stream = ledger.read(&StreamName::Catalog).await.unwrap();
-    let draft = Draft {
-        id: format!("publish.{catalog}"),
-        cause: "test".to_owned(),
-        by: "test".to_owned(),
-        at,
-        policy: catalog.clone(),
-        events: vec![Event::CatalogPublished { catalog }],
-    };
-    ledger.append(&mut stream, draft).await.unwrap();
 }
 
 fn settings(catalog: &Catalog) -> Settings {
