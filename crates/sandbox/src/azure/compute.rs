@@ -1,5 +1,5 @@
-//! Machines, scale sets, disks, managed images and storage accounts: read only, as far as they tell
-//! who uses an image.
+//! Machines, scale sets, disks, managed images and storage accounts, as far as they tell who uses an
+//! image. Machines can be made and deleted; the rest is read only.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::answer::{Refusal, Reply, Trouble};
 use super::call::Call;
 use super::gallery::QUOTA;
-use super::{World, moment, plain, region, route, throttle};
+use super::{World, machine, moment, plain, region, route, throttle};
 use crate::estate::ExactVersion;
 use crate::guid;
 
@@ -32,6 +32,11 @@ fn kind(piece: &str) -> Option<&'static str> {
 
 /// Resources in a group.
 pub(super) fn in_group(world: &World<'_>, call: &Call, rest: &[&str]) -> Result<Reply, Trouble> {
+    if let ["virtualmachines", _] = rest
+        && call.method != Method::GET
+    {
+        return machine::write(world, call);
+    }
     if call.method != Method::GET {
         return Err(route::unknown(call));
     }

@@ -37,6 +37,7 @@ mod software;
 mod scan;
 mod platform;
 mod compute;
+mod machine;
 mod graph;
 mod event;
 

@@ -24,6 +24,8 @@ pub(super) enum Provider {
     Gallery,
     /// Image Builder: upper-case names, Z.
     Builder,
+    /// Machines: `operations`.
+    Machine,
     /// Resource groups: Location alone.
     Group,
 }
@@ -150,6 +152,9 @@ impl Operation {
             Provider::Builder => format!(
                 "providers/Microsoft.VirtualMachineImages/locations/{location}/operations/{id}?api-version={version}"
             ),
+            Provider::Machine => format!(
+                "providers/Microsoft.Compute/locations/{location}/operations/{id}?{monitor}api-version={version}"
+            ),
             Provider::Group => format!("operationresults/{id}?api-version={version}"),
         };
         // A new signature each time, as recorded for the polls of a group's deletion.
@@ -206,14 +211,16 @@ impl Operation {
         match self.provider {
             // Image Builder repeats the status (recorded); the others answer without a body.
             Provider::Builder => Reply::ok(self.status()),
-            Provider::Gallery | Provider::Group => Reply::empty(StatusCode::OK),
+            Provider::Gallery | Provider::Machine | Provider::Group => Reply::empty(StatusCode::OK),
         }
     }
 
     fn status(&self) -> Value {
         let (name, time): (String, fn(DateTime<Utc>) -> String) = match self.provider {
             Provider::Builder => (self.id.to_ascii_uppercase(), moment::builder_operation),
-            Provider::Gallery | Provider::Group => (self.id.clone(), moment::compute),
+            Provider::Gallery | Provider::Machine | Provider::Group => {
+                (self.id.clone(), moment::compute)
+            }
         };
         let mut body = json!({ "name": name, "startTime": time(self.started) });
         let Some(ended) = self.ended else {

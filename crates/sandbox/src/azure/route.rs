@@ -121,6 +121,9 @@ fn in_subscription(
         ("microsoft.virtualmachineimages", ["locations", _, "operations", id]) if get => {
             Operation::poll(world, call, id)
         }
+        ("microsoft.compute", ["locations", _, "operations", id]) if get => {
+            Operation::poll(world, call, id)
+        }
         ("microsoft.compute", ["locations", _, "capsoperations", id]) if get => {
             let quota = super::throttle::GET_OPERATION.take(world)?;
             let reply = Operation::poll(world, call, id)?;

@@ -80,3 +80,74 @@ async fn scale_sets_of_a_subscription_have_the_group_in_upper_case() {
         StatusCode::NOT_FOUND
     );
 }
+
+fn machine(reference: serde_json::Value) -> serde_json::Value {
+    serde_json::json!({
+        "location": "northeurope",
+        "properties": {
+            "hardwareProfile": { "vmSize": "Standard_B1s" },
+            "storageProfile": { "imageReference": reference },
+            "osProfile": { "computerName": "vm", "adminUsername": "a", "adminPassword": "secret" },
+        },
+    })
+}
+
+#[tokio::test]
+async fn a_made_machine_gets_what_latest_means_in_its_region_at_that_instant() {
+    let desk = desk();
+    let path = format!("{SHOP}/virtualMachines/new");
+
+    let made = desk.put(&path, machine(serde_json::json!({ "id": WEB }))).await;
+    let status = made.header("azure-asyncoperation").unwrap().to_owned();
+    desk.wait(60.0);
+    let ready = desk.get(&path).await;
+    let status = desk.follow(&status).await;
+
+    assert_eq!((made.status, made.state()), (StatusCode::CREATED, "Creating"));
+    assert_eq!((ready.state(), status.body["status"].as_str()), ("Succeeded", Some("Succeeded")));
+    // 1.2.0 is higher and not replicated to northeurope.
+    let storage = &ready.body["properties"]["storageProfile"];
+    assert_eq!(storage["imageReference"]["exactVersion"], "1.0.0");
+    let disk = desk.get(storage["osDisk"]["managedDisk"]["id"].as_str().unwrap()).await;
+    let made_from = &disk.body["properties"]["creationData"]["imageReference"]["id"];
+    assert_eq!(*made_from, format!("{WEB}/versions/1.0.0"));
+    assert!(!ready.body.to_string().contains("secret"));
+}
+
+#[tokio::test]
+async fn a_machine_is_not_made_from_what_is_not_in_its_region() {
+    let desk = desk();
+    let path = format!("{SHOP}/virtualMachines/new");
+
+    let version = format!("{WEB}/versions/1.2.0");
+    let elsewhere = desk.put(&path, machine(serde_json::json!({ "id": version }))).await;
+    let empty = WEB.replace("/web", "/other");
+    let nothing = desk.put(&path, machine(serde_json::json!({ "id": empty }))).await;
+
+    assert_eq!(
+        (elsewhere.status, elsewhere.code()),
+        (StatusCode::NOT_FOUND, "GalleryImageNotFound")
+    );
+    assert_eq!((nothing.status, nothing.code()), (StatusCode::NOT_FOUND, "GalleryImageNotFound"));
+    assert_eq!(desk.get(&path).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_machine_made_from_the_marketplace_tells_its_version_and_is_deleted() {
+    let desk = desk();
+    let path = format!("{SHOP}/virtualMachines/new");
+    let image = serde_json::json!({
+        "publisher": "Canonical", "offer": "jammy", "sku": "22_04-lts-gen2", "version": "latest",
+    });
+
+    let made = desk.put(&path, machine(image)).await;
+    desk.wait(60.0);
+    let deleted = desk.delete(&path).await;
+    desk.wait(60.0);
+
+    let reference = &made.body["properties"]["storageProfile"]["imageReference"];
+    assert_eq!(reference["exactVersion"], "22.04.2026082801");
+    assert_eq!(deleted.status, StatusCode::ACCEPTED);
+    assert_eq!(desk.get(&path).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(desk.delete(&path).await.status, StatusCode::NO_CONTENT);
+}
