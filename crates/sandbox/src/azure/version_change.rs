@@ -192,7 +192,6 @@ fn update(
     let added = wishes.iter().any(|it| {
         known(&it.name).is_none_or(|it| it.replication(world.now) == Replication::Failed)
     });
-    let tags_before = version.tags.clone();
     if asked.get("tags").is_some() {
         version.tags = plain::tags(asked);
     }
@@ -216,11 +215,14 @@ fn update(
         REMOVE_REGION_SECS
     };
     let mut longest = moment::between(&[&version.id, "update"], least, most);
-    let tags_alone = bare && tags_before != version.tags;
+    replicate(world, &mut version, wishes, longest);
+    let tags_alone = before.tags != version.tags && {
+        let untagged = Version { tags: before.tags.clone(), ..version.clone() };
+        serde_json::to_value(&untagged)? == serde_json::to_value(&before)?
+    };
     if tags_alone && variants.tags_only == TagsOnly::Quick {
         longest = moment::seconds(0.4);
     }
-    replicate(world, &mut version, wishes, longest);
     version.state = "Updating".to_owned();
     begin(world, call, version, longest, StatusCode::OK)
 }

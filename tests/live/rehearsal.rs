@@ -1,0 +1,171 @@
+//! The questions, put to the sandbox under each variant that it has for them.
+
+use std::sync::Arc;
+
+use sandbox::estate::Estate;
+use sandbox::{Place, Sandbox, SandboxOptions, Time};
+use seam::{Clock, Local, PausedClock, Tokens};
+
+use crate::azure::{self, Azure};
+use crate::{bus, galleries, machines};
+
+const ARM: &str = "127.0.0.1:4001";
+const BUS: &str = "127.0.0.1:4002";
+const GROUP: &str = "/subscriptions/6f9619ff-8b86-4d11-b42d-00c04fc964ff/resourceGroups/rg-live";
+const ESTATE: &str = "
+start: 2026-09-07T06:00:00Z
+tenant: 0f1c2d3e-4b5a-4c6d-8e7f-901234567890
+subscriptions:
+  - id: 6f9619ff-8b86-4d11-b42d-00c04fc964ff
+    name: live
+    resourceGroups: [{ name: rg-live, location: westeurope }]
+marketplace:
+  - publisher: Canonical
+    offer: jammy
+    sku: 22_04-lts-gen2
+    os: ubuntu/22.04
+    versions: [{ version: 22.04.202608090, released: 2026-08-09T00:00:00Z }]
+galleries:
+  - subscription: 6f9619ff-8b86-4d11-b42d-00c04fc964ff
+    resourceGroup: rg-live
+    name: galSource
+    location: westeurope
+    definitions:
+      - name: source
+        publisher: contoso
+        offer: ubuntu
+        sku: source
+        versions: [{ number: 1.0.0, published: 2026-08-01T00:00:00Z, regions: [westeurope] }]
+";
+
+fn open(variants: &str) -> (Sandbox, Arc<dyn Clock>) {
+    let estate = Estate::parse(&format!("{ESTATE}variants: {{ {variants} }}\n")).unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(PausedClock::starting_at(estate.start));
+    let options = SandboxOptions {
+        blob_url: "http://127.0.0.1:4003".to_owned(),
+        queues: vec!["judge_image".parse().unwrap()],
+        identity_secret: "secret".to_owned(),
+        retry_after_always: false,
+    };
+    let time = Time::Told(Arc::clone(&clock));
+    (Sandbox::open(&estate, &Place::Memory, time, options).unwrap(), clock)
+}
+
+/// The sandbox's Azure, with these variants.
+fn azure(variants: &str) -> Azure {
+    let (sandbox, clock) = open(variants);
+    let wire = Local::to([(ARM.to_owned(), sandbox.routers().arm)]);
+    let place = azure::Place {
+        group: GROUP.to_owned(),
+        source: format!(
+            "{GROUP}/providers/Microsoft.Compute/galleries/galSource/images/source/versions/1.0.0"
+        ),
+        location: "westeurope".to_owned(),
+        second_location: "northeurope".to_owned(),
+        subnet: Some(format!(
+            "{GROUP}/providers/Microsoft.Network/virtualNetworks/v/subnets/default"
+        )),
+        template: None,
+    };
+    Azure::new(ARM, "http", Arc::new(wire), clock, Tokens::fixed("a-token"), place)
+}
+
+#[tokio::test(start_paused = true)]
+async fn which_flag_hides_a_version_is_told_apart() {
+    let either = machines::exclusion(azure("exclusion: either")).await;
+    let regional = machines::exclusion(azure("exclusion: regionalWins")).await;
+    let global = machines::exclusion(azure("exclusion: globalOnly")).await;
+
+    assert_eq!(either, "either flag; a GET shows the regional flags: true");
+    assert!(regional.starts_with("the regional flag, over the global one"), "{regional}");
+    assert!(global.starts_with("the global flag alone"), "{global}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_latest_means_while_a_version_replicates_is_told_apart() {
+    let complete = azure("latestWhileReplicating: complete");
+    let highest = azure("latestWhileReplicating: highest");
+
+    let complete = machines::latest_while_replicating(complete).await;
+    let highest = machines::latest_while_replicating(highest).await;
+
+    assert_eq!(complete, "the highest version that is complete there");
+    assert_eq!(highest, "the highest version, complete or not");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_exact_version_is_told_is_told_apart() {
+    let told = machines::exact_version_of_latest(azure("exactVersionOfLatest: told")).await;
+    let absent = machines::exact_version_of_latest(azure("exactVersionOfLatest: absent")).await;
+
+    assert_eq!(told, "by ARM told, by Resource Graph told, by the OS disk told");
+    assert_eq!(absent, "by ARM not told, by Resource Graph not told, by the OS disk told");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whether_a_busy_version_is_written_is_told_apart() {
+    let refused = galleries::update_while_updating(azure("updateWhileUpdating: refuse")).await;
+    let accepted = galleries::update_while_updating(azure("updateWhileUpdating: accept")).await;
+
+    assert!(refused.starts_with("refused (409"), "{refused}");
+    assert_eq!(accepted, "accepted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_becomes_of_a_past_end_of_life_is_told_apart() {
+    let strict = azure("unchangedPastEndOfLife: refuse, absentEndOfLife: kept");
+    let lenient = azure("unchangedPastEndOfLife: accept, absentEndOfLife: cleared");
+
+    let strict = galleries::past_end_of_life(strict).await;
+    let lenient = galleries::past_end_of_life(lenient).await;
+
+    assert_eq!(strict, "unchanged it is refused (400 InvalidParameter); left out it is kept");
+    assert_eq!(lenient, "unchanged it is accepted; left out it is cleared");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whether_one_write_lifts_and_removes_is_told_apart() {
+    let refused = galleries::lift_and_remove_at_once(azure("liftAndRemoveAtOnce: refuse")).await;
+    let accepted = galleries::lift_and_remove_at_once(azure("liftAndRemoveAtOnce: accept")).await;
+
+    assert!(refused.starts_with("refused (4"), "{refused}");
+    assert_eq!(accepted, "accepted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_long_tags_take_is_told_apart() {
+    let slow = galleries::tags_only(azure("tagsOnly: slow")).await;
+    let quick = galleries::tags_only(azure("tagsOnly: quick")).await;
+
+    assert_eq!((slow.as_str(), quick.as_str()), ("150 s", "under a minute"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_bare_write_does_is_told_apart() {
+    let tags = galleries::bare_update(azure("bareUpdate: changesTags")).await;
+    let resets = galleries::bare_update(azure("bareUpdate: resetsProfile")).await;
+    let refused = galleries::bare_update(azure("bareUpdate: refused")).await;
+
+    assert_eq!(tags, "writes the tags and keeps the publishing profile");
+    assert_eq!(resets, "writes the tags and leaves 1 regions, excluded from latest: false");
+    assert!(refused.starts_with("refused (400"), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_buss_refusals_are_told() {
+    let (sandbox, _) = open("");
+    let wire = Local::to([(BUS.to_owned(), sandbox.routers().bus)]);
+    let bus = bus::Bus {
+        address: format!("http://{BUS}"),
+        wire: Arc::new(wire),
+        queue: "judge_image".to_owned(),
+        token: "a-token".to_owned(),
+        stranger: "another-token".to_owned(),
+    };
+
+    let said = bus::refusals(bus).await;
+
+    // The desk's bus knows no roles: any token may send.
+    let expected = "a missing queue 410, a missing role 201, 255 KiB are taken and more is 403";
+    assert_eq!(said, expected);
+}
