@@ -17,7 +17,7 @@ from azure.servicebus import Message, ServiceBusService
 from azure.servicebus.servicebusservice import ServiceBusSASAuthentication
 
 BUS = urlsplit(os.environ["UP_BUS"])
-KEY_NAME, KEY = "dev", "local-dev-key"
+KEY_NAME, KEY = "tester", "a+key/of=ours"
 RFC_1123 = "%a, %d %b %Y %H:%M:%S GMT"
 failures = 0
 

@@ -21,9 +21,10 @@ use seam::Clock;
 use tokio::sync::watch;
 
 use crate::database::Database;
+use authorization::Guard;
 use store::Shelf;
 
-pub use authorization::{KEY, KEY_NAME};
+pub use authorization::SharedKey;
 pub use message::{DeadLetter, Delivery, Message, Property, Said};
 pub use options::{Queue, QueueError, QueueOptions};
 
@@ -100,9 +101,10 @@ impl Bus {
         }))
     }
 
-    /// The REST interface, `/{queue}/messages[/head|/{id}/{lock token}]`.
-    pub fn router(self: &Arc<Self>) -> Router {
-        routes::router(Arc::clone(self))
+    /// The REST interface, `/{queue}/messages[/head|/{id}/{lock token}]`. It takes signatures made
+    /// with `key` that have not expired by `signers_clock`, and any bearer token.
+    pub fn router(self: &Arc<Self>, key: SharedKey, signers_clock: Arc<dyn Clock>) -> Router {
+        routes::router(Arc::clone(self), Guard::new(key, signers_clock))
     }
 
     /// Sends a JSON text, as another service of Azure would: visible at `at`, at once when that has

@@ -18,7 +18,8 @@ use serde_json::{Map, Value};
 
 use super::message::{Delivery, Property};
 use super::properties::{self, Sent};
-use super::{Bus, BusError, authorization};
+use super::authorization::Guard;
+use super::{Bus, BusError};
 use crate::desk::RequestHold;
 
 /// How long a receiver waits when it does not say, and at most. Seconds.
@@ -27,8 +28,8 @@ const LONGEST_WAIT_SECS: i64 = 60;
 const LARGEST_BODY_BYTES: usize = 4 * 1024 * 1024;
 const BATCH: &str = "application/vnd.microsoft.servicebus.json";
 
-pub(super) fn router(bus: Arc<Bus>) -> Router {
-    Router::new().fallback(answer).layer(DefaultBodyLimit::disable()).with_state(bus)
+pub(super) fn router(bus: Arc<Bus>, guard: Guard) -> Router {
+    Router::new().fallback(answer).layer(DefaultBodyLimit::disable()).with_state((bus, guard))
 }
 
 /// What a path asks for.
@@ -42,9 +43,9 @@ enum Target {
     Locked { queue: String, id: String, token: String },
 }
 
-async fn answer(State(bus): State<Arc<Bus>>, request: Request) -> Response {
+async fn answer(State((bus, guard)): State<(Arc<Bus>, Guard)>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    if let Err(reason) = authorization::check(&parts.headers) {
+    if let Err(reason) = guard.check(&parts) {
         return refusal(StatusCode::UNAUTHORIZED, reason);
     }
     let Some(target) = target(parts.uri.path()) else {

@@ -53,8 +53,12 @@ impl Answered {
     }
 }
 
+fn router(bus: &Arc<Bus>) -> Router {
+    bus.router(SharedKey::default(), Arc::clone(&bus.clock))
+}
+
 async fn ask(bus: &Arc<Bus>, request: Request<Body>) -> Answered {
-    let answer: Response<Body> = bus.router().oneshot(request).await.unwrap();
+    let answer: Response<Body> = router(bus).oneshot(request).await.unwrap();
     let (parts, body) = answer.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     Answered {
