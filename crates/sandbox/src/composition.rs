@@ -154,11 +154,8 @@ impl Sandbox {
             Arc::clone(&bus),
             AzureOptions { retry_after_always: options.retry_after_always },
         )?;
-        let identity = Identity::new(
-            Arc::clone(&token_clock),
-            estate.tenant.clone(),
-            options.identity_secret,
-        );
+        let identity =
+            Identity::new(Arc::clone(&token_clock), estate.tenant.clone(), options.identity_secret);
         let bus_key = options.bus_key;
         Ok(Sandbox {
             database,

@@ -303,7 +303,8 @@ mod tests {
     #[test]
     fn a_time_to_live_may_be_written_as_a_text() {
         for (written, seconds) in [("1.5", Some(1.5)), ("\"90\"", Some(90.0)), ("null", None)] {
-            let sent: Sent = serde_json::from_str(&format!("{{\"TimeToLive\":{written}}}")).unwrap();
+            let sent: Sent =
+                serde_json::from_str(&format!("{{\"TimeToLive\":{written}}}")).unwrap();
             assert_eq!(sent.time_to_live, seconds, "{written}");
         }
         assert!(serde_json::from_str::<Sent>("{\"TimeToLive\":\"soon\"}").is_err());

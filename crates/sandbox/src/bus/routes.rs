@@ -16,9 +16,9 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::authorization::Guard;
 use super::message::{Delivery, Property};
 use super::properties::{self, Sent};
-use super::authorization::Guard;
 use super::{Bus, BusError};
 use crate::desk::RequestHold;
 
