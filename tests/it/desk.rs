@@ -79,6 +79,7 @@ impl Desk {
         let options = SandboxOptions {
             blob_url: format!("http://{BLOB}"),
             queues: package.queues().iter().map(|it| it.parse().unwrap()).collect(),
+            bus_key: sandbox::bus::SharedKey::default(),
             identity_secret: "secret".to_owned(),
             retry_after_always: false,
         };

@@ -135,3 +135,25 @@ fn every_file_says_why_it_exists() {
         }
     }
 }
+
+/// Most faults of `azure_messaging_servicebus` are in receiving, which the Functions host does.
+#[test]
+fn messages_are_only_sent_by_rest_and_only_by_the_sender() {
+    let ours = folders("crates").into_iter().filter(|it| it != "sandbox");
+    let sources = ours.map(|it| format!("crates/{it}/src"));
+    for folder in sources.chain(["functions".to_owned()]) {
+        for file in rust_files(root().join(&folder)) {
+            let text = fs::read_to_string(&file).unwrap();
+            for word in ["peek_lock", "receive_and_delete", "messages/head"] {
+                assert!(!text.contains(word), "{} contains `{word}`", file.display());
+            }
+            let sender = file.ends_with("crates/bus/src/sender.rs");
+            let uses = text.contains("azure_messaging_servicebus::");
+            assert!(!uses || sender, "{} uses the crate for Service Bus", file.display());
+        }
+    }
+    let manifest = read("Cargo.toml");
+    let line = manifest.lines().find(|it| it.starts_with("azure_messaging_servicebus")).unwrap();
+    // Without `hmac_rust` the first request panics; by default it brings OpenSSL.
+    assert!(line.contains("default-features = false, features = [\"hmac_rust\"]"), "{line}");
+}

@@ -10,7 +10,7 @@ use seam::{Clock, SystemClock};
 
 use crate::azure::{Azure, AzureError, AzureOptions, INGRESS};
 use crate::blob::Blobs;
-use crate::bus::{Bus, BusError, Queue, QueueOptions};
+use crate::bus::{Bus, BusError, Queue, QueueOptions, SharedKey};
 use crate::database::Database;
 use crate::desk::{DeskClock, Holds, Speed};
 use crate::estate::Estate;
@@ -49,6 +49,8 @@ pub struct SandboxOptions {
     pub blob_url: String,
     /// The queues: one for each function that a message wakes. `ingress` is added.
     pub queues: Vec<Queue>,
+    /// The shared access key that the bus takes signatures of, beside bearer tokens.
+    pub bus_key: SharedKey,
     /// What the identity endpoint wants to see in `X-IDENTITY-HEADER`.
     pub identity_secret: String,
     /// Whether every answer about a running operation says `Retry-After`.
@@ -66,6 +68,9 @@ pub struct Sandbox {
     pub bus: Arc<Bus>,
     pub azure: Arc<Azure>,
     pub identity: Arc<Identity>,
+    bus_key: SharedKey,
+    /// By which tokens and signatures expire.
+    token_clock: Arc<dyn Clock>,
     /// Kept so that no second process opens the same folder.
     _lock: Option<File>,
 }
@@ -125,7 +130,8 @@ impl Sandbox {
         };
         let database = Arc::new(database);
 
-        // Whoever caches tokens goes by the machine's time, which desk time soon leaves behind.
+        // Whoever makes or caches tokens goes by the machine's time, which desk time soon leaves
+        // behind.
         let token_clock: Arc<dyn Clock> = match &time {
             Time::Told(clock) => Arc::clone(clock),
             Time::Desk(_) => Arc::new(SystemClock),
@@ -148,15 +154,28 @@ impl Sandbox {
             Arc::clone(&bus),
             AzureOptions { retry_after_always: options.retry_after_always },
         )?;
-        let identity = Identity::new(token_clock, estate.tenant.clone(), options.identity_secret);
-        Ok(Sandbox { database, clock, holds, blobs, bus, azure, identity, _lock: lock })
+        let identity =
+            Identity::new(Arc::clone(&token_clock), estate.tenant.clone(), options.identity_secret);
+        let bus_key = options.bus_key;
+        Ok(Sandbox {
+            database,
+            clock,
+            holds,
+            blobs,
+            bus,
+            azure,
+            identity,
+            bus_key,
+            token_clock,
+            _lock: lock,
+        })
     }
 
     /// What it serves.
     pub fn routers(&self) -> Routers {
         Routers {
             arm: self.azure.router(),
-            bus: self.bus.router(),
+            bus: self.bus.router(self.bus_key.clone(), Arc::clone(&self.token_clock)),
             blob: self.blobs.router(),
             identity: self.identity.router(),
         }
@@ -307,6 +326,7 @@ subscriptions:
             let options = SandboxOptions {
                 blob_url: "http://127.0.0.1:1".to_owned(),
                 queues: vec!["judge_image".parse().unwrap()],
+                bus_key: SharedKey::default(),
                 identity_secret: "secret".to_owned(),
                 retry_after_always: false,
             };

@@ -4,7 +4,9 @@
 //! The crate is not maintained any more; its faults that concern sending are cured here. It knows
 //! one cloud (the address is rewritten), one kind of key (its signature is replaced by a bearer
 //! token), writes a scheduled time in a zone that the service does not document, puts raw
-//! non-ASCII text in a header, and forgets what the service said when it refused.
+//! non-ASCII text in a header, makes headers of custom properties, pastes a queue's name into the
+//! address, and forgets what the service said when it refused. Receiving has graver ones (a lock
+//! that is taken and lost, a refusal that looks like a message): it is not let through.
 
 use std::pin::Pin;
 
@@ -14,7 +16,7 @@ use azure_core::headers::Headers;
 use azure_core::{BytesStream, CollectedResponse, HttpClient, Request, Response};
 use azure_core_legacy as azure_core;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST};
+use chrono::DateTime;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
 
@@ -99,9 +101,14 @@ fn mended(request: &Request, bus: &Endpoint) -> Result<crate::Request, String> {
     let method = http::Method::from_bytes(request.method().as_ref().as_bytes())
         .map_err(|error| format!("`{}` is not a method: {error}", request.method()))?;
 
+    let url = request.url();
+    if method != http::Method::POST || !url.path().ends_with("/messages") || url.query().is_some() {
+        return Err(format!("`{method} {}` does not send a message", url.path()));
+    }
+
     let mut ours = http::Request::new(body.clone());
     *ours.method_mut() = method;
-    *ours.uri_mut() = bus.at(&request.path_and_query())?;
+    *ours.uri_mut() = bus.at(url.path())?;
     ours.extensions_mut().insert(SERVICE_BUS);
 
     // The crate keeps headers in a hash map; sorted, every process sends the same bytes.
@@ -112,13 +119,13 @@ fn mended(request: &Request, bus: &Endpoint) -> Result<crate::Request, String> {
             .as_str()
             .parse()
             .map_err(|error| format!("`{}` is not the name of a header: {error}", name.as_str()))?;
-        // Ours to say: the bearer token, and what follows from the address and the body.
-        if name == AUTHORIZATION || name == HOST || name == CONTENT_LENGTH {
-            continue;
-        }
         let text = match name.as_str() {
             "brokerproperties" => mended_properties(value.as_str())?,
-            _ => value.as_str().to_owned(),
+            "content-type" => value.as_str().to_owned(),
+            // Ours to say: the bearer token, and what follows from the address and the body.
+            "authorization" | "host" | "content-length" => continue,
+            // The crate makes a header of each custom property, unquoted, whatever its name.
+            _ => return Err(format!("a message carries no header `{name}`; put it in the body")),
         };
         let value = HeaderValue::try_from(text)
             .map_err(|error| format!("the value of `{name}` cannot be sent: {error}"))?;
@@ -132,10 +139,10 @@ fn mended_properties(text: &str) -> Result<String, String> {
     let mut properties: Value = serde_json::from_str(text)
         .map_err(|error| format!("BrokerProperties are not JSON: {error}"))?;
 
-    if let Some(Value::String(due)) = properties.get_mut("ScheduledEnqueueTimeUtc")
-        && let Some(utc) = due.strip_suffix("+0000")
-    {
-        *due = format!("{utc}GMT");
+    if let Some(Value::String(due)) = properties.get_mut("ScheduledEnqueueTimeUtc") {
+        let parsed = DateTime::parse_from_rfc2822(due)
+            .map_err(|error| format!("`{due}` is not a time to schedule a message at: {error}"))?;
+        *due = parsed.to_utc().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
     }
 
     Ok(ascii(&properties.to_string()))
@@ -189,7 +196,8 @@ mod tests {
     use axum::Router;
     use axum::body::Bytes as AxumBytes;
     use axum::http::Uri;
-    use chrono::{DateTime, Utc};
+    use axum::http::header::AUTHORIZATION;
+    use chrono::Utc;
 
     use super::*;
     use crate::{Local, Tokens, ToldClock};
@@ -220,7 +228,7 @@ mod tests {
 
     /// What the crate builds for a message to the queue `judge_image`.
     fn message() -> Request {
-        let url = "https://any.servicebus.windows.net/judge_image/messages?timeout=5";
+        let url = "https://any.servicebus.windows.net/judge_image/messages";
         let mut request = Request::new(url.parse().unwrap(), azure_core::Method::Post);
         request.insert_header("authorization", "SharedAccessSignature sr=…");
         let properties = "{\"Label\":\"Müll +0000 \u{1f600}\",\"MessageId\":\"web:1\",\
@@ -239,7 +247,7 @@ mod tests {
 
         let seen = seen.lock().unwrap();
         let (line, headers, body) = &seen[0];
-        assert_eq!(line, "POST https://bus.test/base/judge_image/messages?timeout=5");
+        assert_eq!(line, "POST https://bus.test/base/judge_image/messages");
         assert_eq!(headers[AUTHORIZATION], "Bearer hush");
         assert_eq!(headers.get_all(AUTHORIZATION).iter().count(), 1);
         assert_eq!(headers["content-type"], "application/json");

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use sandbox::bus::Queue;
+use sandbox::bus::{Queue, SharedKey};
 
 /// Desk seconds per second, at most, for somebody who watches: half an hour a second.
 pub const DEFAULT_SPEED: f64 = 1800.0;
@@ -57,6 +57,10 @@ pub struct UpArgs {
     /// `NAME:lock=2s,maxDelivery=3,duplicates=600s,sessions`.
     #[arg(long, value_name = "NAME[:OPTIONS]")]
     pub queue: Vec<Queue>,
+    /// The shared access key that Service Bus takes signatures of, beside bearer tokens, for clients
+    /// that sign; `dev=local-dev-key` without it. Make one up: it guards nothing here.
+    #[arg(long, value_name = "NAME=KEY")]
+    pub bus_key: Option<SharedKey>,
     /// The port of Azure Resource Manager. Without it, and for all of these: the one the state had
     /// the last time when it is free, else one that the system chooses.
     #[arg(long, value_name = "PORT")]
@@ -153,7 +157,7 @@ mod tests {
     #[test]
     fn what_is_not_meant_is_refused() {
         for wrong in
-            [["--speed", "0"], ["--speed", "fast"], ["--queue", "a?"], ["--until-days", "0"]]
+            [["--speed", "0"], ["--queue", "a?"], ["--bus-key", "dev"], ["--until-days", "0"]]
         {
             assert!(parse(&wrong).is_err(), "{wrong:?}");
         }

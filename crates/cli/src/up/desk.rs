@@ -85,6 +85,7 @@ impl Desk {
         let options = SandboxOptions {
             blob_url: addresses.blob.clone(),
             queues: queues(&package, &args.queue),
+            bus_key: args.bus_key.clone().unwrap_or_default(),
             identity_secret: IDENTITY_SECRET.to_owned(),
             retry_after_always: args.retry_after == RetryAfter::Always,
         };

@@ -7,6 +7,7 @@
 mod authorization;
 mod message;
 mod options;
+mod post;
 mod properties;
 mod routes;
 mod store;
@@ -21,9 +22,11 @@ use seam::Clock;
 use tokio::sync::watch;
 
 use crate::database::Database;
+use authorization::Guard;
+use post::Post;
 use store::Shelf;
 
-pub use authorization::{KEY, KEY_NAME};
+pub use authorization::SharedKey;
 pub use message::{DeadLetter, Delivery, Message, Property, Said};
 pub use options::{Queue, QueueError, QueueOptions};
 
@@ -37,6 +40,7 @@ pub struct Bus {
     database: Arc<Database>,
     clock: Arc<dyn Clock>,
     queues: BTreeMap<String, QueueOptions>,
+    post: Post,
     changes: watch::Sender<u64>,
     dead_lettered: Mutex<Vec<DeadLetter>>,
 }
@@ -52,6 +56,8 @@ pub enum BusError {
     NeedsSession(String),
     #[error("the lock on message {0} is lost")]
     LockLost(i64),
+    #[error("the messages were not taken: {0}")]
+    NotCommitted(String),
     #[error("the queues cannot be read or written: {0}")]
     Database(#[from] rusqlite::Error),
 }
@@ -95,14 +101,16 @@ impl Bus {
             database,
             clock,
             queues: queues.collect(),
+            post: Post::default(),
             changes: watch::Sender::new(0),
             dead_lettered: Mutex::default(),
         }))
     }
 
-    /// The REST interface, `/{queue}/messages[/head|/{id}/{lock token}]`.
-    pub fn router(self: &Arc<Self>) -> Router {
-        routes::router(Arc::clone(self))
+    /// The REST interface, `/{queue}/messages[/head|/{id}/{lock token}]`. It takes signatures made
+    /// with `key` that have not expired by `signers_clock`, and any bearer token.
+    pub fn router(self: &Arc<Self>, key: SharedKey, signers_clock: Arc<dyn Clock>) -> Router {
+        routes::router(Arc::clone(self), Guard::new(key, signers_clock))
     }
 
     /// Sends a JSON text, as another service of Azure would: visible at `at`, at once when that has
@@ -153,11 +161,32 @@ impl Bus {
         self.database.write(|transaction| self.send_within(transaction, queue, message))
     }
 
-    /// Sends all of `messages` or none.
-    fn send_all(&self, queue: &str, messages: Vec<Message>) -> Result<(), BusError> {
-        self.database.write(|transaction| {
-            messages.into_iter().try_for_each(|it| self.send_within(transaction, queue, it))
-        })
+    /// Sends all of `messages` or none, in one commit with what others send at the same time; returns
+    /// once that is done.
+    ///
+    /// # Errors
+    /// As [`Bus::deliver`]; [`BusError::NotCommitted`].
+    pub async fn send_all(&self, queue: &str, messages: Vec<Message>) -> Result<(), BusError> {
+        let shelf = self.shelf(queue)?;
+        accept(&shelf, &messages)?;
+
+        let told = self.post.add(shelf, messages);
+        // Whoever else has a message ready adds it meanwhile.
+        tokio::task::yield_now().await;
+        self.commit_post();
+        match told.await {
+            Ok(answer) => answer.map_err(BusError::NotCommitted),
+            Err(_) => Err(BusError::NotCommitted("nobody has committed them".to_owned())),
+        }
+    }
+
+    /// Commits what is waiting, unless somebody has done it already.
+    fn commit_post(&self) {
+        let Some(mut group) = self.post.take() else { return };
+        let now = self.clock.now();
+        let committed = self.database.write(|transaction| group.write(transaction, now));
+        group.tell(&committed);
+        self.changes.send_modify(|it| *it += 1);
     }
 
     fn send_within(
@@ -167,14 +196,7 @@ impl Bus {
         message: Message,
     ) -> Result<(), BusError> {
         let shelf = self.shelf(queue)?;
-        let size = message.size_bytes();
-        if size > LARGEST_MESSAGE_BYTES {
-            return Err(BusError::TooLarge(size));
-        }
-        if shelf.options.sessions && message.session_id.is_none() {
-            return Err(BusError::NeedsSession(queue.to_owned()));
-        }
-
+        accept(&shelf, std::slice::from_ref(&message))?;
         shelf.insert(transaction, message, self.clock.now())?;
         self.changes.send_modify(|it| *it += 1);
         Ok(())
@@ -343,6 +365,18 @@ impl Bus {
             dead_lettered: Vec::new(),
         })
     }
+}
+
+/// Whether a queue takes these messages, which come at once. A batch is one message to its limit.
+fn accept(shelf: &Shelf, messages: &[Message]) -> Result<(), BusError> {
+    let size = messages.iter().map(Message::size_bytes).sum();
+    if size > LARGEST_MESSAGE_BYTES {
+        return Err(BusError::TooLarge(size));
+    }
+    if shelf.options.sessions && messages.iter().any(|it| it.session_id.is_none()) {
+        return Err(BusError::NeedsSession(shelf.queue.clone()));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

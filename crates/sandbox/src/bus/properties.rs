@@ -6,6 +6,7 @@ use std::fmt::Write;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error};
 use serde_json::{Map, Value, json};
 
 use super::message::{Delivery, Message, Property, Said};
@@ -14,8 +15,9 @@ use super::message::{Delivery, Message, Property, Said};
 const FOR_EVER: f64 = 922_337_203_685.477_5;
 
 /// Headers that belong to HTTP, tracing or the service; every other one is a property.
-const NOT_PROPERTIES: [&str; 18] = [
+const NOT_PROPERTIES: [&str; 19] = [
     "accept",
+    "accept-charset",
     "accept-encoding",
     "accept-language",
     "authorization",
@@ -47,6 +49,7 @@ pub(super) struct Sent {
     reply_to: Option<String>,
     reply_to_session_id: Option<String>,
     to: Option<String>,
+    #[serde(deserialize_with = "seconds_or_text")]
     time_to_live: Option<f64>,
     scheduled_enqueue_time_utc: Option<String>,
 }
@@ -116,16 +119,48 @@ pub(super) fn own(headers: &HeaderMap) -> BTreeMap<String, Property> {
     properties.collect()
 }
 
+/// A text is in double quotes, the other kinds are bare; what is neither is taken as a text.
 fn property(text: &str) -> Property {
+    if let Some(quoted) = text.strip_prefix('"').and_then(|it| it.strip_suffix('"')) {
+        return Property::Text(unescaped(quoted));
+    }
     match serde_json::from_str(text) {
         Ok(Value::Bool(flag)) => Property::Flag(flag),
-        Ok(Value::String(text)) => Property::Text(text),
         Ok(Value::Number(number)) => match number.as_i64() {
             Some(whole) => Property::Whole(whole),
             None => Property::Number(number.as_f64().unwrap_or_default()),
         },
         _ => Property::Text(text.to_owned()),
     }
+}
+
+/// A text without its escapes, of which there are two: `\"`, which Microsoft's Python client writes
+/// (its Node client writes a bare quote), and `\uXXXX`. Any other backslash stands for itself, as
+/// both clients have it.
+fn unescaped(quoted: &str) -> String {
+    let mut units: Vec<u16> = Vec::with_capacity(quoted.len());
+    let mut rest = quoted;
+    while let Some(next) = rest.chars().next() {
+        let code = rest.strip_prefix("\\u").and_then(|it| it.get(..4));
+        let code = code.filter(|it| it.bytes().all(|it| it.is_ascii_hexdigit()));
+        let taken = if let Some(unit) = code.and_then(|it| u16::from_str_radix(it, 16).ok()) {
+            units.push(unit);
+            6
+        } else if rest.starts_with("\\\"") {
+            units.push(u16::from(b'"'));
+            2
+        } else {
+            units.extend_from_slice(next.encode_utf16(&mut [0; 2]));
+            next.len_utf8()
+        };
+        rest = &rest[taken..];
+    }
+    String::from_utf16_lossy(&units)
+}
+
+/// A text in quotes, as [`property`] reads it.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", ascii(&text.replace('"', "\\\"")))
 }
 
 /// Writes what a receiver is told about a message. `locked` is false when it was taken away at once.
@@ -160,7 +195,7 @@ pub(super) fn write(delivery: &Delivery, locked: bool, headers: &mut HeaderMap) 
 
     for (name, value) in &delivery.properties {
         let text = match value {
-            Property::Text(text) => ascii(&Value::String(text.clone()).to_string()),
+            Property::Text(text) => quoted(text),
             Property::Flag(flag) => flag.to_string(),
             Property::Whole(number) => number.to_string(),
             Property::Number(number) => number.to_string(),
@@ -175,11 +210,11 @@ fn insert(headers: &mut HeaderMap, name: &str, value: &str) {
     }
 }
 
-/// JSON text with everything outside ASCII escaped, as a header needs it.
+/// The text with everything escaped that a header cannot hold.
 fn ascii(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for letter in json.chars() {
-        if letter.is_ascii() {
+        if letter.is_ascii() && !letter.is_ascii_control() {
             text.push(letter);
             continue;
         }
@@ -201,6 +236,22 @@ fn instant(text: &str) -> Result<DateTime<Utc>, String> {
         .or_else(|_| DateTime::parse_from_rfc3339(text))
         .map(|at| at.to_utc())
         .map_err(|_| format!("ScheduledEnqueueTimeUtc `{text}` is not a date of RFC 1123"))
+}
+
+/// A number of seconds; Microsoft's Python client writes every value in quotes.
+fn seconds_or_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Number(f64),
+        Text(String),
+    }
+
+    match Option::<Written>::deserialize(from)? {
+        None => Ok(None),
+        Some(Written::Number(number)) => Ok(Some(number)),
+        Some(Written::Text(text)) => text.parse().map(Some).map_err(D::Error::custom),
+    }
 }
 
 /// A time to live; none when it is longer than this can count.
@@ -230,6 +281,33 @@ mod tests {
         assert_eq!(property("1.5"), Property::Number(1.5));
         assert_eq!(property("true"), Property::Flag(true));
         assert_eq!(property("bare words"), Property::Text("bare words".into()));
+    }
+
+    #[test]
+    fn a_text_comes_back_as_either_client_wrote_it() {
+        for (written, meant) in [
+            (r#""High \"!\"""#, "High \"!\""),
+            (r#""High "!"""#, "High \"!\""),
+            (r#""C:\temp\new""#, r"C:\temp\new"),
+            (r#""w\u00f6rld \ud83e\udd80""#, "wörld 🦀"),
+            (r#""C:\users\u12""#, r"C:\users\u12"),
+            (r#""\""#, r"\"),
+            (r#""""#, ""),
+        ] {
+            assert_eq!(property(written), Property::Text(meant.to_owned()), "{written}");
+            assert_eq!(property(&quoted(meant)), Property::Text(meant.to_owned()), "{meant}");
+        }
+        assert_eq!(quoted("two\nlines"), r#""two\u000alines""#);
+    }
+
+    #[test]
+    fn a_time_to_live_may_be_written_as_a_text() {
+        for (written, seconds) in [("1.5", Some(1.5)), ("\"90\"", Some(90.0)), ("null", None)] {
+            let sent: Sent =
+                serde_json::from_str(&format!("{{\"TimeToLive\":{written}}}")).unwrap();
+            assert_eq!(sent.time_to_live, seconds, "{written}");
+        }
+        assert!(serde_json::from_str::<Sent>("{\"TimeToLive\":\"soon\"}").is_err());
     }
 
     #[test]

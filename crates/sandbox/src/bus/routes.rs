@@ -16,9 +16,10 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::authorization::Guard;
 use super::message::{Delivery, Property};
 use super::properties::{self, Sent};
-use super::{Bus, BusError, authorization};
+use super::{Bus, BusError};
 use crate::desk::RequestHold;
 
 /// How long a receiver waits when it does not say, and at most. Seconds.
@@ -27,8 +28,8 @@ const LONGEST_WAIT_SECS: i64 = 60;
 const LARGEST_BODY_BYTES: usize = 4 * 1024 * 1024;
 const BATCH: &str = "application/vnd.microsoft.servicebus.json";
 
-pub(super) fn router(bus: Arc<Bus>) -> Router {
-    Router::new().fallback(answer).layer(DefaultBodyLimit::disable()).with_state(bus)
+pub(super) fn router(bus: Arc<Bus>, guard: Guard) -> Router {
+    Router::new().fallback(answer).layer(DefaultBodyLimit::disable()).with_state((bus, guard))
 }
 
 /// What a path asks for.
@@ -42,9 +43,9 @@ enum Target {
     Locked { queue: String, id: String, token: String },
 }
 
-async fn answer(State(bus): State<Arc<Bus>>, request: Request) -> Response {
+async fn answer(State((bus, guard)): State<(Arc<Bus>, Guard)>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    if let Err(reason) = authorization::check(&parts.headers) {
+    if let Err(reason) = guard.check(&parts) {
         return refusal(StatusCode::UNAUTHORIZED, reason);
     }
     let Some(target) = target(parts.uri.path()) else {
@@ -58,7 +59,9 @@ async fn answer(State(bus): State<Arc<Bus>>, request: Request) -> Response {
     let wait = wait(parts.uri.query().unwrap_or_default());
     let hold = parts.extensions.get::<RequestHold>().cloned().unwrap_or_default();
     let answered = match (&parts.method, target) {
-        (&Method::POST, Target::Messages { queue }) => send(&bus, &queue, &parts.headers, &body),
+        (&Method::POST, Target::Messages { queue }) => {
+            send(&bus, &queue, &parts.headers, &body).await
+        }
         (&Method::POST, Target::Head { queue }) => {
             receive(&bus, &queue, &parts.headers, wait, &hold, true).await
         }
@@ -71,14 +74,19 @@ async fn answer(State(bus): State<Arc<Bus>>, request: Request) -> Response {
     answered.unwrap_or_else(|error| refused(&error))
 }
 
-fn send(bus: &Bus, queue: &str, headers: &HeaderMap, body: &[u8]) -> Result<Response, BusError> {
+async fn send(
+    bus: &Bus,
+    queue: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response, BusError> {
     if queue.to_ascii_lowercase().ends_with("/$deadletterqueue") {
         let text = "messages cannot be sent to a dead-letter queue";
         return Ok(refusal(StatusCode::BAD_REQUEST, text));
     }
     let content_type = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
     let messages = match content_type {
-        Some(it) if it.split(';').next().unwrap_or_default().trim() == BATCH => batch(body),
+        Some(it) if is_batch(it) => batch(body),
         _ => Sent::read(headers).and_then(|sent| {
             let own = properties::own(headers);
             let message = sent.message(body.to_vec(), content_type.map(str::to_owned), own)?;
@@ -90,8 +98,13 @@ fn send(bus: &Bus, queue: &str, headers: &HeaderMap, body: &[u8]) -> Result<Resp
         Err(text) => return Ok(refusal(StatusCode::BAD_REQUEST, &text)),
     };
 
-    bus.send_all(queue, messages)?;
+    bus.send_all(queue, messages).await?;
     Ok(StatusCode::CREATED.into_response())
+}
+
+fn is_batch(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default();
+    kind.trim().eq_ignore_ascii_case(BATCH)
 }
 
 /// One message of a batch.
@@ -234,7 +247,7 @@ fn refused(error: &BusError) -> Response {
         BusError::TooLarge(_) => StatusCode::FORBIDDEN,
         BusError::NeedsSession(_) => StatusCode::BAD_REQUEST,
         BusError::LockLost(_) => StatusCode::NOT_FOUND,
-        BusError::Database(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        BusError::NotCommitted(_) | BusError::Database(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
     refusal(status, &error.to_string())
 }
