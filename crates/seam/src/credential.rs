@@ -12,8 +12,8 @@ use azure_core::http::{
     AsyncRawResponse, Body, ClientOptions, HttpClient, Request, RetryOptions, Transport,
 };
 use azure_identity::{
-    DeveloperToolsCredential, DeveloperToolsCredentialOptions, Executor,
-    ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId,
+    DeveloperToolsCredential, DeveloperToolsCredentialOptions, Executor, ManagedIdentityCredential,
+    ManagedIdentityCredentialOptions, UserAssignedId,
 };
 use tokio::sync::Mutex;
 

@@ -96,7 +96,11 @@ impl Tokens {
     ///
     /// # Errors
     /// As [`Tokens::bearer`].
-    pub async fn instead_of(&self, refused: &str, audience: &str) -> Result<Option<String>, String> {
+    pub async fn instead_of(
+        &self,
+        refused: &str,
+        audience: &str,
+    ) -> Result<Option<String>, String> {
         let Source::Asked { whose, held } = &self.source else { return Ok(None) };
         let mut held = held.lock().await;
         if let Entry::Occupied(there) = held.entry(key(audience))
