@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -399,7 +399,7 @@ async fn a_developers_tokens_are_those_of_the_tool_that_they_are_logged_in_to() 
 async fn nothing_is_lost_while_there_are_no_tokens_and_only_the_deleting_identity_deletes() {
     let stand = Stand::open(Time::Desk(Speed::Jump), &[]).await;
     // From the beginning: not even the ledger can be read.
-    stand.watched.ill_for.store(15, Ordering::SeqCst);
+    stand.watched.ill_for.store(5, Ordering::SeqCst);
     let failed = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&failed);
     let host = Host::new(
@@ -436,7 +436,7 @@ async fn nothing_is_lost_while_there_are_no_tokens_and_only_the_deleting_identit
         host.run_until(over).await.unwrap();
     };
 
-    run_to("10T11:00").await;
+    run_to("10T13:00").await;
     assert!(failed.load(Ordering::SeqCst) > 0, "the outage was not felt");
     // In the middle of a build every token is refused, and for a while there is no other.
     let given = stand.watched.given.lock().unwrap().clone();
