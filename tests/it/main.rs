@@ -4,6 +4,7 @@
 
 mod desk;
 mod spoiled;
+mod stand;
 mod lifecycle;
 mod fabrikam;
 mod processes;

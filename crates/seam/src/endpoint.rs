@@ -135,6 +135,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_joined_to_a_base_never_changes_its_host() {
+        let base = endpoint("https://a.net");
+
+        for text in ["@evil.example/x", ".evil.example/x", ":444/x", "", "x"] {
+            assert!(base.at(text).is_err(), "{text}");
+        }
+        for text in ["//evil.example/x", "/@evil.example/x"] {
+            assert_eq!(base.at(text).unwrap().host(), Some("a.net"), "{text}");
+        }
+    }
+
+    #[test]
     fn paths_are_joined_below_the_base() {
         let base = endpoint("http://127.0.0.1:8080/bus/");
 
