@@ -196,14 +196,18 @@ impl Context {
         }
     }
 
-    /// The blobs at `address`, an account that Azure itself has named.
+    /// The blobs in `container` of `account`, an account that Azure itself has named; its host is
+    /// the one that the settings give to it.
     ///
     /// # Errors
-    /// When it is not the address of a container.
-    pub fn store_of(&self, address: &str) -> Result<Arc<dyn ObjectStore>, String> {
-        let url = Url::parse(address).map_err(|error| error.to_string())?;
+    /// When `account` is not the name of one.
+    pub fn store_of(&self, account: &str, container: &str) -> Result<Arc<dyn ObjectStore>, String> {
+        let base = self.settings.blobs_of(account);
+        let base = base.ok_or_else(|| format!("`{account}` is not a storage account's name"))?;
+        let address = format!("{base}/{container}");
+        let url = Url::parse(&address).map_err(|error| error.to_string())?;
         let host = authority(&url).ok_or("an account's address has a host")?;
-        seam::store::open(address, &self.outbound.trusting(host))
+        seam::store::open(&address, &self.outbound.trusting(host))
     }
 
     /// The notice that says `text`, when the catalog wants people to be told.

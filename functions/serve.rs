@@ -69,7 +69,7 @@ fn serve() -> Result<(), String> {
     runtime.block_on(async {
         let wire: Arc<dyn Wire> = Arc::new(Internet::default());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let tokens = Tokens::managed(Arc::clone(&wire), settings.client_id.clone());
+        let tokens = tokens(&settings, &wire, &clock);
         let app = Arc::new(App::new(settings, wire, clock, Arc::new(tokens))?);
 
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -79,6 +79,18 @@ fn serve() -> Result<(), String> {
         info!(port, "Listening on {address}");
         axum::serve(listener, app.router()).await.map_err(|error| error.to_string())
     })
+}
+
+/// Whose tokens the settings ask for.
+fn tokens(settings: &Settings, wire: &Arc<dyn Wire>, clock: &Arc<dyn Clock>) -> Tokens {
+    if settings.developer {
+        return Tokens::developer(Arc::clone(clock));
+    }
+    let tokens = Tokens::managed(Arc::clone(wire), settings.client_id.clone());
+    match &settings.deleting_client_id {
+        Some(id) => tokens.deleting_as(Tokens::managed(Arc::clone(wire), Some(id.clone()))),
+        None => tokens,
+    }
 }
 
 /// The one place that reads the environment.

@@ -21,6 +21,11 @@ pub struct Settings {
     pub blobs: String,
     /// The client id of the user-assigned identity; the system-assigned one without it.
     pub client_id: Option<String>,
+    /// The client id of the user-assigned identity that alone may delete on Azure; without it the
+    /// other one deletes too.
+    pub deleting_client_id: Option<String>,
+    /// True when tokens are those of whoever is logged in to `az` or `azd` on this machine.
+    pub developer: bool,
     /// Where notices are posted. A secret: the address itself is the key.
     pub webhook: Option<Url>,
     /// True on a desk: the sandbox tells the time with each invocation.
@@ -101,6 +106,28 @@ impl Settings {
             );
         }
 
+        let client_id = get("AZURE_CLIENT_ID");
+        let deleting_client_id = get("GOLDSMITH_DELETING_CLIENT_ID");
+        let developer = match get("GOLDSMITH_IDENTITY").as_deref() {
+            None | Some("managed") => false,
+            Some("developer") => true,
+            Some(_) => {
+                wrong.push(
+                    "`GOLDSMITH_IDENTITY` is `managed`, or `developer` for whoever is logged in to \
+                     `az` or `azd`"
+                        .to_owned(),
+                );
+                false
+            }
+        };
+        if developer && deleting_client_id.is_some() {
+            wrong.push(
+                "`GOLDSMITH_DELETING_CLIENT_ID` names a managed identity; leave it out where \
+                 `GOLDSMITH_IDENTITY` is `developer`"
+                    .to_owned(),
+            );
+        }
+
         let desk_time = get("GOLDSMITH_DESK_TIME").is_some_and(|it| it == "1" || it == "true");
         let (Some(catalog), Some(arm), Some(bus), Some(store)) = (catalog, arm, bus, store) else {
             return Err(SettingsError(wrong));
@@ -117,8 +144,18 @@ impl Settings {
         if !wrong.is_empty() {
             return Err(SettingsError(wrong));
         }
-        let client_id = get("AZURE_CLIENT_ID");
-        Ok(Settings { catalog, arm, bus, store, blobs, client_id, webhook, desk_time })
+        Ok(Settings {
+            catalog,
+            arm,
+            bus,
+            store,
+            blobs,
+            client_id,
+            deleting_client_id,
+            developer,
+            webhook,
+            desk_time,
+        })
     }
 
     /// The hosts that may be sent our tokens.
@@ -126,9 +163,13 @@ impl Settings {
         [&self.arm, &self.bus, &self.store].into_iter().filter_map(authority).collect()
     }
 
-    /// The base address of `account`'s blobs.
-    pub fn blobs_of(&self, account: &str) -> String {
-        self.blobs.replace("{account}", account)
+    /// The base address of `account`'s blobs; nothing when that is not a name that Azure gives to
+    /// an account (3 to 24 lower-case letters and digits), since any other could be read as another
+    /// host.
+    pub fn blobs_of(&self, account: &str) -> Option<String> {
+        let plain = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit();
+        let is_name = (3..=24).contains(&account.len()) && account.bytes().all(plain);
+        is_name.then(|| self.blobs.replace("{account}", account))
     }
 }
 
@@ -180,7 +221,55 @@ mod tests {
         let settings = settings(&GOOD).unwrap();
 
         assert_eq!(settings.arm.as_str(), "https://management.azure.com/");
-        assert_eq!(settings.blobs_of("logs"), "https://logs.blob.core.windows.net");
+        let logs = settings.blobs_of("logs");
+        assert_eq!(logs.as_deref(), Some("https://logs.blob.core.windows.net"));
+    }
+
+    #[test]
+    fn an_account_whose_name_would_lead_to_another_host_has_no_blobs() {
+        let settings = settings(&GOOD).unwrap();
+
+        for name in [
+            "evil.example/",
+            "evil.example#",
+            "evil.example?",
+            "me@evil.example/",
+            "evil.example:443/",
+            "evil.example\\",
+            "logs.evil",
+            "LOGS",
+            "lo",
+            "",
+            "a0123456789012345678901234",
+        ] {
+            assert_eq!(settings.blobs_of(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn one_managed_identity_deletes_and_another_does_the_rest() {
+        let mut pairs = GOOD.to_vec();
+        pairs.push(("AZURE_CLIENT_ID", "ours"));
+        pairs.push(("GOLDSMITH_DELETING_CLIENT_ID", "deleting"));
+
+        let settings = settings(&pairs).unwrap();
+
+        assert_eq!(settings.client_id.as_deref(), Some("ours"));
+        assert_eq!(settings.deleting_client_id.as_deref(), Some("deleting"));
+        assert!(!settings.developer);
+    }
+
+    #[test]
+    fn a_developers_login_is_asked_for_by_name_and_has_no_second_identity() {
+        let with = |more: &[(&'static str, &'static str)]| settings(&[&GOOD[..], more].concat());
+        let developer = ("GOLDSMITH_IDENTITY", "developer");
+
+        assert!(with(&[developer]).unwrap().developer);
+        let SettingsError(wrong) = with(&[("GOLDSMITH_IDENTITY", "me")]).unwrap_err();
+        assert!(wrong[0].contains("`managed`") && wrong[0].contains("`developer`"), "{wrong:?}");
+        let deleting = ("GOLDSMITH_DELETING_CLIENT_ID", "deleting");
+        let SettingsError(wrong) = with(&[developer, deleting]).unwrap_err();
+        assert!(wrong[0].contains("leave it out"), "{wrong:?}");
     }
 
     #[test]

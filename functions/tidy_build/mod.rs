@@ -89,8 +89,7 @@ async fn kept_logs(cx: &Context, group: &GroupId) -> Result<Vec<String>, String>
     let Some(account) = accounts.first() else {
         return Err("the staging group has no storage account".to_owned());
     };
-    let address = format!("{}/{LOGS}", cx.settings.blobs_of(account));
-    let store = cx.store_of(&address)?;
+    let store = cx.store_of(account, LOGS)?;
 
     let mut found: Vec<_> =
         store.list(None).try_collect().await.map_err(|error| error.to_string())?;

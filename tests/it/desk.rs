@@ -319,6 +319,8 @@ fn settings(catalog: &Catalog) -> Settings {
         store: format!("http://{BLOB}/goldsmith/goldsmith").parse().unwrap(),
         blobs: format!("http://{BLOB}/{{account}}"),
         client_id: None,
+        deleting_client_id: None,
+        developer: false,
         webhook: Some(address(PEOPLE)),
         desk_time: false,
     }

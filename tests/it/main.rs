@@ -4,9 +4,11 @@
 
 mod desk;
 mod spoiled;
+mod stand;
 mod lifecycle;
 mod fabrikam;
 mod processes;
+mod identity;
 mod twice;
 mod faults;
 mod bad_input;

@@ -15,6 +15,7 @@ use crate::database::Database;
 use crate::desk::{DeskClock, Holds, Speed};
 use crate::estate::Estate;
 use crate::identity::Identity;
+use crate::identity::door::Service;
 
 /// The layout of the database that this version reads and writes.
 const SCHEMA: i64 = 1;
@@ -174,9 +175,12 @@ impl Sandbox {
     /// What it serves.
     pub fn routers(&self) -> Routers {
         Routers {
-            arm: self.azure.router(),
-            bus: self.bus.router(self.bus_key.clone(), Arc::clone(&self.token_clock)),
-            blob: self.blobs.router(),
+            arm: self.identity.guard(Service::Arm, self.azure.router()),
+            bus: self.identity.guard(
+                Service::Bus,
+                self.bus.router(self.bus_key.clone(), Arc::clone(&self.token_clock)),
+            ),
+            blob: self.identity.guard(Service::Blob, self.blobs.router()),
             identity: self.identity.router(),
         }
     }

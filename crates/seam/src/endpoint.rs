@@ -39,6 +39,9 @@ impl Endpoint {
     /// # Errors
     /// When the two together are not an address.
     pub fn at(&self, path_and_query: &str) -> Result<Uri, String> {
+        if !path_and_query.starts_with('/') {
+            return Err(format!("what is below `{}` begins with a slash", self.base));
+        }
         let text = format!("{}{path_and_query}", self.base);
         text.parse().map_err(|error| format!("no address below `{}`: {error}", self.base))
     }
@@ -62,12 +65,7 @@ impl FromStr for Endpoint {
             ));
         }
 
-        let loopback = match url.host() {
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-            None => false,
-        };
+        let loopback = is_loopback(&host);
         match url.scheme() {
             "https" if !host.is_empty() => {}
             "http" if loopback => {}
@@ -86,6 +84,16 @@ impl FromStr for Endpoint {
         };
         let base = url.as_str().trim_end_matches('/').to_owned();
         Ok(Endpoint { base, authority, loopback })
+    }
+}
+
+/// Whether `host`, as an address names it, is this machine: `localhost`, `127.0.0.0/8` or `[::1]`.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    match Host::parse(host) {
+        Ok(Host::Ipv4(address)) => address.is_loopback(),
+        Ok(Host::Ipv6(address)) => address.is_loopback(),
+        Ok(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Err(_) => false,
     }
 }
 
@@ -123,6 +131,18 @@ mod tests {
 
             assert!(error.contains("a.net"), "{error}");
             assert!(!error.contains("hush"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_joined_to_a_base_never_changes_its_host() {
+        let base = endpoint("https://a.net");
+
+        for text in ["@evil.example/x", ".evil.example/x", ":444/x", "", "x"] {
+            assert!(base.at(text).is_err(), "{text}");
+        }
+        for text in ["//evil.example/x", "/@evil.example/x"] {
+            assert_eq!(base.at(text).unwrap().host(), Some("a.net"), "{text}");
         }
     }
 

@@ -77,6 +77,7 @@ fn fault(error: reqwest::Error) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::time::Instant;
 
@@ -94,5 +95,34 @@ mod tests {
 
         assert!(matches!(fault, Fault::PerhapsDone(_)), "{fault:?}");
         assert!((timeout..REQUEST_TIMEOUT).contains(&began.elapsed()), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_an_answer_and_carries_no_token_anywhere() {
+        let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+        elsewhere.set_nonblocking(true).unwrap();
+        let location = format!("http://{}/take", elsewhere.local_addr().unwrap());
+        let here = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", here.local_addr().unwrap());
+        let answers = std::thread::spawn(move || {
+            let (mut stream, _) = here.accept().unwrap();
+            let mut request = [0; 4096];
+            let read = stream.read(&mut request).unwrap();
+            let head = format!(
+                "HTTP/1.1 307 Temporary Redirect\r\nlocation: {location}\r\n\
+                 content-length: 0\r\nconnection: close\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            String::from_utf8_lossy(&request[..read]).into_owned()
+        });
+        let request = http::Request::get(url).header("authorization", "Bearer hush");
+
+        let answer =
+            Internet::default().send(request.body(bytes::Bytes::new()).unwrap()).await.unwrap();
+
+        assert_eq!(answer.status, 307);
+        assert!(answers.join().unwrap().contains("Bearer hush"));
+        let nobody = elsewhere.accept().unwrap_err();
+        assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
     }
 }

@@ -9,6 +9,7 @@ pub mod endpoint;
 pub mod internet;
 pub mod local;
 pub mod outbound;
+mod credential;
 pub mod tokens;
 pub mod legacy;
 pub mod store;

@@ -1,46 +1,44 @@
-//! Bearer tokens: one credential, built at the first use, behind one lock.
+//! Bearer tokens: whose they are, one credential for each audience, built at its first use, behind
+//! one lock.
 //!
 //! azure_identity reads the wall clock and the environment, and its cache never rests while
 //! virtual time is behind; so in virtual time there is a fixed token instead.
 
-use std::error::Error;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use azure_core::credentials::TokenCredential;
-use azure_core::error::ErrorKind;
-use azure_core::http::headers::Headers;
-use azure_core::http::{
-    AsyncRawResponse, Body, ClientOptions, HttpClient, Request, RetryOptions, Transport,
-};
-use azure_identity::{ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId};
+use http::Method;
 use tokio::sync::Mutex;
 
-use crate::{Fault, Wire};
+use crate::credential::Whose;
+use crate::{Clock, Wire};
 
-/// An identity endpoint answers with a few kilobytes.
-const ANSWER_LIMIT: usize = 64 * 1024;
-
-/// How much of a refusal is worth quoting.
-const REFUSAL_LIMIT: usize = 256;
-
-/// Where bearer tokens come from.
-pub struct Tokens(Source);
+/// Where bearer tokens come from: one identity for everything, or a second one that alone deletes.
+pub struct Tokens {
+    source: Source,
+    deleting: Option<Box<Tokens>>,
+}
 
 enum Source {
     Fixed(String),
-    Managed {
-        wire: Arc<dyn Wire>,
-        client_id: Option<String>,
-        credential: Mutex<Option<Arc<ManagedIdentityCredential>>>,
-    },
+    Asked { whose: Whose, held: Mutex<BTreeMap<String, Held>> },
+}
+
+/// What is held for one audience.
+struct Held {
+    /// It keeps its token until shortly before that expires.
+    credential: Arc<dyn TokenCredential>,
+    /// The token that was given out last.
+    last: String,
 }
 
 impl Tokens {
     /// The same token for every audience: tests, the simulation and the desk.
     pub fn fixed(token: impl Into<String>) -> Tokens {
-        Tokens(Source::Fixed(token.into()))
+        Tokens { source: Source::Fixed(token.into()), deleting: None }
     }
 
     /// Tokens of the function app's managed identity, asked for over `wire`: the user-assigned one
@@ -48,7 +46,32 @@ impl Tokens {
     /// in the environment say where to ask, as the platform sets them; without them it is the
     /// virtual machine's metadata service.
     pub fn managed(wire: Arc<dyn Wire>, client_id: Option<String>) -> Tokens {
-        Tokens(Source::Managed { wire, client_id, credential: Mutex::new(None) })
+        Tokens::asked(Whose::Managed { wire, client_id })
+    }
+
+    /// Tokens of whoever is logged in to the Azure CLI, or to the Azure Developer CLI, on this
+    /// machine. `clock` is the system's: it says when a token is too old.
+    pub fn developer(clock: Arc<dyn Clock>) -> Tokens {
+        Tokens::asked(Whose::Developer { clock, executor: None })
+    }
+
+    fn asked(whose: Whose) -> Tokens {
+        let held = Mutex::new(BTreeMap::new());
+        Tokens { source: Source::Asked { whose, held }, deleting: None }
+    }
+
+    /// The same, but requests that delete carry tokens of `deleting`, so that no other request may
+    /// be given the right to.
+    pub fn deleting_as(self, deleting: Tokens) -> Tokens {
+        Tokens { deleting: Some(Box::new(deleting)), ..self }
+    }
+
+    /// The tokens for a request with `method`.
+    pub fn of(&self, method: &Method) -> &Tokens {
+        match &self.deleting {
+            Some(deleting) if method == Method::DELETE => deleting,
+            _ => self,
+        }
     }
 
     /// A token for `audience` (`https://management.azure.com`), from the cache while it is good
@@ -57,145 +80,71 @@ impl Tokens {
     /// # Errors
     /// A text that names the audience and the next move, and never holds a token.
     pub async fn bearer(&self, audience: &str) -> Result<String, String> {
-        let (wire, client_id, credential) = match &self.0 {
+        let (whose, held) = match &self.source {
             Source::Fixed(token) => return Ok(token.clone()),
-            Source::Managed { wire, client_id, credential } => (wire, client_id, credential),
+            Source::Asked { whose, held } => (whose, held),
         };
-
         // Held over the request, so that a burst of steps asks the endpoint once.
-        let mut credential = credential.lock().await;
-        let built = match credential.as_ref() {
-            Some(built) => Arc::clone(built),
-            None => {
-                let built = build(wire, client_id.clone())
-                    .map_err(|error| refused(audience, client_id.as_deref(), &error))?;
-                Arc::clone(credential.insert(built))
+        let mut held = held.lock().await;
+        whose.give(&mut held, audience).await
+    }
+
+    /// A token for `audience` in the place of `refused`, which the service did not accept although
+    /// it should be good; nothing when there is no other.
+    ///
+    /// The first step that was refused asks; the others get what it was given.
+    ///
+    /// # Errors
+    /// As [`Tokens::bearer`].
+    pub async fn instead_of(
+        &self,
+        refused: &str,
+        audience: &str,
+    ) -> Result<Option<String>, String> {
+        let Source::Asked { whose, held } = &self.source else { return Ok(None) };
+        let mut held = held.lock().await;
+        if let Entry::Occupied(there) = held.entry(key(audience))
+            && there.get().last == refused
+        {
+            // Its cache would give the same token until it expires.
+            there.remove();
+        }
+        let token = whose.give(&mut held, audience).await?;
+        Ok((token != refused).then_some(token))
+    }
+}
+
+impl Whose {
+    async fn give(
+        &self,
+        held: &mut BTreeMap<String, Held>,
+        audience: &str,
+    ) -> Result<String, String> {
+        let refused = |error: &azure_core::Error| self.refused(audience, error);
+        let held = match held.entry(key(audience)) {
+            Entry::Occupied(there) => there.into_mut(),
+            Entry::Vacant(free) => {
+                let credential = self.credential().map_err(|error| refused(&error))?;
+                free.insert(Held { credential, last: String::new() })
             }
         };
-
-        let scope = format!("{}/.default", audience.trim_end_matches('/'));
-        let token = built
-            .get_token(&[&scope], None)
-            .await
-            .map_err(|error| refused(audience, client_id.as_deref(), &error))?;
-        Ok(token.token.secret().to_owned())
+        let scope = format!("{}/.default", key(audience));
+        let token = held.credential.get_token(&[&scope], None).await;
+        held.last = token.map_err(|error| refused(&error))?.token.secret().to_owned();
+        Ok(held.last.clone())
     }
+}
+
+fn key(audience: &str) -> String {
+    audience.trim_end_matches('/').to_owned()
 }
 
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.source {
             Source::Fixed(_) => f.write_str("Tokens::fixed(…)"),
-            Source::Managed { client_id, .. } => write!(f, "Tokens::managed({client_id:?})"),
+            Source::Asked { whose, .. } => write!(f, "Tokens of {}", whose.name()),
         }
-    }
-}
-
-fn build(
-    wire: &Arc<dyn Wire>,
-    client_id: Option<String>,
-) -> azure_core::Result<Arc<ManagedIdentityCredential>> {
-    let client_options = ClientOptions {
-        retry: RetryOptions::none(),
-        transport: Some(Transport::new(Arc::new(OverTheWire(Arc::clone(wire))))),
-        ..ClientOptions::default()
-    };
-    ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
-        user_assigned_id: client_id.map(UserAssignedId::ClientId),
-        client_options,
-    }))
-}
-
-/// Says what happened and what to do. A credential's own text may quote the answer, and an answer
-/// that could not be read may be a good one; so only refusals are quoted.
-fn refused(audience: &str, client_id: Option<&str>, error: &azure_core::Error) -> String {
-    let identity = match client_id {
-        Some(id) => format!("the managed identity with client id `{id}`"),
-        None => "the system-assigned managed identity".to_owned(),
-    };
-    let no_token = format!("no token for `{audience}`");
-
-    match no_answer(error) {
-        Some(NoAnswer::Refused { status: status @ (429 | 500..), detail }) => format!(
-            "{no_token}: the identity endpoint answered {status} {detail}; it is asked again with \
-             the next step"
-        ),
-        Some(NoAnswer::Refused { status, detail }) => format!(
-            "{no_token}: the identity endpoint answered {status} {detail}; check that {identity} \
-             is assigned to the function app"
-        ),
-        Some(NoAnswer::Fault(fault)) => format!(
-            "{no_token}: the identity endpoint cannot be reached ({fault}); check that {identity} \
-             is assigned to the function app"
-        ),
-        None => format!(
-            "{no_token}: what the identity endpoint answered is not a token of {identity}; check \
-             `IDENTITY_ENDPOINT`"
-        ),
-    }
-}
-
-/// What our transport said; the credential wraps it in its own words.
-fn no_answer(error: &azure_core::Error) -> Option<&NoAnswer> {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(found) = cause.downcast_ref::<NoAnswer>() {
-            return Some(found);
-        }
-        source = cause.source();
-    }
-    None
-}
-
-/// Why there is no answer to read a token from.
-#[derive(Debug, thiserror::Error)]
-enum NoAnswer {
-    #[error("answered {status} {detail}")]
-    Refused { status: u16, detail: String },
-    #[error(transparent)]
-    Fault(Fault),
-}
-
-/// azure_core knows kinds of errors that it tries again. On a virtual machine the credential
-/// does so for 72 seconds whatever its options say, which is longer than a step may take; so
-/// everything but a good answer is an error of the kind that nobody tries again.
-fn at_once(cause: NoAnswer) -> azure_core::Error {
-    azure_core::Error::new(ErrorKind::Other, cause)
-}
-
-/// azure_core 1.x's transport over the seam.
-#[derive(Debug)]
-struct OverTheWire(Arc<dyn Wire>);
-
-#[async_trait]
-impl HttpClient for OverTheWire {
-    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
-        let Body::Bytes(body) = request.body() else {
-            let text = "a credential never sends a stream";
-            return Err(azure_core::Error::with_message(ErrorKind::Other, text));
-        };
-
-        // azure_core keeps headers in a hash map; sorted, every process sends the same bytes.
-        let mut headers: Vec<_> = request.headers().iter().collect();
-        headers.sort_by_key(|(name, _)| *name);
-        let mut ours =
-            http::Request::builder().method(request.method().as_ref()).uri(request.url().as_str());
-        for (name, value) in headers {
-            ours = ours.header(name.as_str(), value.as_str());
-        }
-        let ours = ours.body(body.clone()).map_err(|error| {
-            azure_core::Error::with_message(ErrorKind::Other, format!("not a request: {error}"))
-        })?;
-
-        let fault = |fault| at_once(NoAnswer::Fault(fault));
-        let answer = self.0.send(ours).await.map_err(fault)?;
-        if !answer.status.is_success() {
-            let status = answer.status.as_u16();
-            let detail = answer.excerpt(REFUSAL_LIMIT).await;
-            return Err(at_once(NoAnswer::Refused { status, detail }));
-        }
-        let (status, _, body) = answer.collect(ANSWER_LIMIT).await.map_err(fault)?;
-        Ok(AsyncRawResponse::from_bytes(status.as_u16().into(), Headers::new(), body))
     }
 }
 
@@ -206,10 +155,12 @@ mod tests {
     use axum::Router;
     use axum::extract::RawQuery;
     use axum::routing::get;
+    use azure_identity::Executor;
+    use chrono::DateTime;
     use http::StatusCode;
 
     use super::*;
-    use crate::Local;
+    use crate::{Local, ToldClock};
 
     /// A machine's metadata service that counts what it is asked and gives `answer`.
     fn metadata(status: StatusCode, answer: &str) -> (Tokens, Arc<AtomicUsize>) {
@@ -287,6 +238,115 @@ mod tests {
 
         assert!(error.contains("cannot be reached"), "{error}");
         assert!(error.contains("nothing listens on `169.254.169.254`"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_refused_token_is_replaced_once_for_all_who_were_refused() {
+        let (tokens, asked) = metadata(StatusCode::OK, GOOD);
+        let arm = "https://management.azure.com";
+        let refused = tokens.bearer(arm).await.unwrap();
+        tokens.bearer("https://storage.azure.com").await.unwrap();
+
+        let others = (0..20).map(|_| tokens.instead_of(&refused, arm));
+        let others = futures::future::join_all(others).await;
+
+        assert!(
+            others.iter().all(|it| *it == Ok(Some("secret-management-2".to_owned()))),
+            "{others:?}"
+        );
+        assert_eq!(asked.load(Ordering::SeqCst), 3, "one for all twenty");
+        tokens.bearer("https://storage.azure.com").await.unwrap();
+        assert_eq!(asked.load(Ordering::SeqCst), 3, "other audiences keep theirs");
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_given_again_is_no_other() {
+        let (tokens, asked) = metadata(StatusCode::OK, &GOOD.replace("{n}", "same"));
+        let refused = tokens.bearer("https://management.azure.com").await.unwrap();
+
+        let other = tokens.instead_of(&refused, "https://management.azure.com").await;
+
+        assert_eq!(other, Ok(None));
+        assert_eq!(asked.load(Ordering::SeqCst), 2);
+        let fixed = Tokens::fixed("hush").instead_of("hush", "https://any").await;
+        assert_eq!(fixed, Ok(None));
+    }
+
+    #[test]
+    fn only_a_request_that_deletes_is_of_the_deleting_identity() {
+        let tokens = Tokens::fixed("ours").deleting_as(Tokens::fixed("deleting"));
+
+        for method in [Method::GET, Method::HEAD, Method::PUT, Method::POST, Method::PATCH] {
+            assert!(matches!(&tokens.of(&method).source, Source::Fixed(it) if it == "ours"));
+        }
+        let deleting = tokens.of(&Method::DELETE);
+        assert!(matches!(&deleting.source, Source::Fixed(it) if it == "deleting"));
+        let one = Tokens::fixed("one");
+        assert!(matches!(&one.of(&Method::DELETE).source, Source::Fixed(it) if it == "one"));
+    }
+
+    /// A command line tool that says `said` and counts how often it is run.
+    #[derive(Debug)]
+    struct Tool {
+        said: &'static str,
+        run: AtomicUsize,
+    }
+
+    #[async_trait::async_trait]
+    impl Executor for Tool {
+        async fn run(
+            &self,
+            _program: &std::ffi::OsStr,
+            args: &[&std::ffi::OsStr],
+        ) -> std::io::Result<std::process::Output> {
+            let command = args[1].to_string_lossy();
+            let az = "az account get-access-token -o json --scope https://management.azure.com/.d";
+            if !command.contains(az) {
+                return Err(std::io::ErrorKind::NotFound.into());
+            }
+            self.run.fetch_add(1, Ordering::SeqCst);
+            Ok(std::process::Output {
+                status: std::process::ExitStatus::default(),
+                stdout: self.said.as_bytes().to_vec(),
+                stderr: Vec::new(),
+            })
+        }
+    }
+
+    fn developer(now: i64, said: &'static str) -> (Tokens, Arc<Tool>) {
+        let tool = Arc::new(Tool { said, run: AtomicUsize::new(0) });
+        let clock = Arc::new(ToldClock(DateTime::from_timestamp(now, 0).unwrap()));
+        let executor: Arc<dyn Executor> = Arc::clone(&tool) as Arc<dyn Executor>;
+        (Tokens::asked(Whose::Developer { clock, executor: Some(executor) }), tool)
+    }
+
+    /// What `az account get-access-token` prints.
+    const SAID: &str = r#"{"accessToken":"secret","expiresOn":"2026-09-08 14:00:00.000000",
+        "expires_on":1788868800,"subscription":"s","tenant":"t","tokenType":"Bearer"}"#;
+
+    #[tokio::test]
+    async fn a_developers_token_is_kept_until_shortly_before_it_expires() {
+        for (now, runs) in [(1_788_868_800 - 301, 1), (1_788_868_800 - 300, 2)] {
+            let (tokens, tool) = developer(now, SAID);
+
+            for _ in 0..2 {
+                let token = tokens.bearer("https://management.azure.com").await.unwrap();
+                assert_eq!(token, "secret");
+            }
+
+            assert_eq!(tool.run.load(Ordering::SeqCst), runs);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_developer_who_is_not_logged_in_is_told_how() {
+        let (tokens, _) = developer(0, r#"{"accessToken":"secret"}"#);
+
+        let error = tokens.bearer("https://management.azure.com").await.unwrap_err();
+
+        assert!(error.contains("`az login`"), "{error}");
+        assert!(error.contains("--scope https://management.azure.com/.default"), "{error}");
+        assert!(!error.contains("secret"), "{error}");
     }
 
     #[tokio::test]

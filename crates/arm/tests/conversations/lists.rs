@@ -48,6 +48,12 @@ async fn a_next_link_to_another_host_is_not_followed_and_not_shown() {
         "http://management.azure.com/x?sig=hush",
         "https://management.azure.com:8443/x?sig=hush",
         "//evil.example/x?sig=hush",
+        "///evil.example/x?sig=hush",
+        "\\\\evil.example\\x?sig=hush",
+        "https:\\\\evil.example\\x?sig=hush",
+        "https://evil.example\\@management.azure.com/x?sig=hush",
+        "https://management.azure.com./x?sig=hush",
+        "https://[::1]/x?sig=hush",
         "x?sig=hush",
     ] {
         let script = Script::answering(200, page(&["1.0.0"], json!(link)));

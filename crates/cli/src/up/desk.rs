@@ -13,6 +13,7 @@ use sandbox::bus::{Queue, QueueOptions};
 use sandbox::desk::{Hold, Speed};
 use sandbox::estate::Estate;
 use sandbox::host::{Host, HostOptions, Package, Process, ProcessEvent, ProcessOptions};
+use sandbox::identity::Principal;
 use sandbox::serve::Server;
 use sandbox::{Place, Sandbox, SandboxOptions, Time};
 use seam::{Internet, Wire};
@@ -76,7 +77,7 @@ impl Desk {
         let app = folder.app();
         stage_app(&app)
             .with_context(|| format!("staging the function app in `{}`", app.display()))?;
-        let settings = settings(&loaded.catalog, &addresses);
+        let settings = settings(&loaded.catalog, &addresses, &estate.tenant);
         let package = Package::load(&app, &settings)?;
         if let Some((function, reason)) = package.refused.first() {
             bail!("function `{function}` cannot be hosted: {reason}");
@@ -216,7 +217,7 @@ fn stage_app(app: &Path) -> std::io::Result<()> {
 }
 
 /// The app settings, as they would be in the cloud.
-fn settings(catalog: &Catalog, addresses: &Addresses) -> BTreeMap<String, String> {
+fn settings(catalog: &Catalog, addresses: &Addresses, tenant: &str) -> BTreeMap<String, String> {
     let Addresses { arm, bus, blob, identity, host: _ } = addresses;
     let settings = [
         ("GOLDSMITH_CATALOG", catalog.catalog.to_string()),
@@ -229,8 +230,10 @@ fn settings(catalog: &Catalog, addresses: &Addresses) -> BTreeMap<String, String
         ("GOLDSMITH_WHILE_STDIN_IS_OPEN", "1".to_owned()),
         ("IDENTITY_ENDPOINT", format!("{identity}/msi/token")),
         ("IDENTITY_HEADER", IDENTITY_SECRET.to_owned()),
+        ("AZURE_CLIENT_ID", Principal::Handler.client_id(tenant)),
+        ("GOLDSMITH_DELETING_CLIENT_ID", Principal::Deleter.client_id(tenant)),
         // Whoever starts us may have these for the cloud; empty means absent.
-        ("AZURE_CLIENT_ID", String::new()),
+        ("GOLDSMITH_IDENTITY", String::new()),
         ("GOLDSMITH_WEBHOOK", String::new()),
     ];
     settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()

@@ -1,11 +1,12 @@
-//! A store in memory that loses answers, falls ill, and counts what it is asked.
+//! A store in memory that loses answers, falls ill, lists backwards, and counts what it is asked.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
@@ -105,7 +106,9 @@ impl ObjectStore for Flaky {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inside.list(prefix)
+        let listed = self.inside.list(prefix).collect::<Vec<_>>();
+        let backwards = listed.map(|it| stream::iter(it.into_iter().rev()));
+        stream::once(backwards).flatten().boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
