@@ -8,11 +8,12 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use seam::{Clock, SystemClock};
 
-use crate::azure::{Azure, AzureError, AzureOptions, INGRESS};
+use crate::azure::{Azure, AzureError, AzureOptions, INGRESS, RetryAfterAlways};
 use crate::blob::Blobs;
 use crate::bus::{Bus, BusError, Queue, QueueOptions};
 use crate::database::Database;
 use crate::desk::{DeskClock, Holds, Speed};
+use crate::entra::Entra;
 use crate::estate::Estate;
 use crate::identity::Identity;
 
@@ -66,6 +67,7 @@ pub struct Sandbox {
     pub bus: Arc<Bus>,
     pub azure: Arc<Azure>,
     pub identity: Arc<Identity>,
+    pub entra: Arc<Entra>,
     /// Kept so that no second process opens the same folder.
     _lock: Option<File>,
 }
@@ -148,8 +150,10 @@ impl Sandbox {
             Arc::clone(&bus),
             AzureOptions { retry_after_always: options.retry_after_always },
         )?;
-        let identity = Identity::new(token_clock, estate.tenant.clone(), options.identity_secret);
-        Ok(Sandbox { database, clock, holds, blobs, bus, azure, identity, _lock: lock })
+        let (tenant, secret) = (estate.tenant.clone(), options.identity_secret);
+        let identity = Identity::new(Arc::clone(&token_clock), tenant.clone(), secret.clone());
+        let entra = Entra::new(Arc::clone(&identity), token_clock, tenant, secret);
+        Ok(Sandbox { database, clock, holds, blobs, bus, azure, identity, entra, _lock: lock })
     }
 
     /// What it serves.
@@ -160,6 +164,13 @@ impl Sandbox {
             blob: self.blobs.router(),
             identity: self.identity.router(),
         }
+    }
+
+    /// `arm` (the router of [`Routers::arm`]) for clients that are pointed at a cloud of its own:
+    /// with Entra and the cloud's metadata under the same address, and with the `Retry-After`
+    /// without which Microsoft's clients sleep 30 seconds of wall time.
+    pub fn cloud(&self, arm: axum::Router) -> axum::Router {
+        arm.layer(axum::Extension(RetryAfterAlways)).merge(self.entra.router())
     }
 }
 
