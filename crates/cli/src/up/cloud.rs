@@ -1,7 +1,7 @@
 //! `up --tls`: the desk as a cloud of its own, which Microsoft's clients can be pointed at.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use sandbox::certificate::Certificate;
@@ -21,8 +21,8 @@ pub struct Cloud {
     pub https: String,
     /// The file with the authority's certificate.
     pub authority: PathBuf,
-    #[serde(skip)]
-    az: PathBuf,
+    /// The lines that point an `az` here. Its user's own configuration is not touched.
+    pub az: Vec<String>,
 }
 
 impl Cloud {
@@ -31,32 +31,46 @@ impl Cloud {
     ///
     /// # Errors
     /// When no certificate can be made, or the folder cannot be written.
-    pub fn behind(door: Door, folder: &StateFolder) -> anyhow::Result<(Cloud, Door)> {
+    pub fn behind(
+        door: Door,
+        folder: &StateFolder,
+        tenant: &str,
+    ) -> anyhow::Result<(Cloud, Door)> {
         // Clients go by the machine's time.
         let certificate = Certificate::issue(SystemClock.now())?;
         let authority = folder.authority();
         fs::write(&authority, certificate.authority())
             .with_context(|| format!("writing `{}`", authority.display()))?;
         let door = door.showing(&certificate);
-        Ok((Cloud { https: door.url(), authority, az: folder.az() }, door))
+        let https = door.url();
+        let az = lines(&https, &authority, &folder.az(), tenant);
+        Ok((Cloud { https, authority, az }, door))
     }
 
-    /// The lines that point an `az` here. The user's own configuration is not touched.
-    pub fn invitation(&self, tenant: &str) -> String {
-        let Cloud { https, authority, az } = self;
-        let (authority, az) = (authority.to_string_lossy(), az.to_string_lossy());
-        let (authority, az) = (quoted(&authority), quoted(&az));
-        // Any client id will do.
-        let client = "00000000-0000-0000-0000-000000000000";
-        format!(
-            "to look at it with `az`, in another terminal:\n  \
-             export AZURE_CONFIG_DIR={az} REQUESTS_CA_BUNDLE={authority}\n  \
-             az cloud register --name Goldsmith --endpoint-resource-manager {https}\n  \
-             az cloud set --name Goldsmith\n  \
-             az config set core.instance_discovery=false\n  \
-             az login --service-principal --username {client} \\\n    \
-             --password {IDENTITY_SECRET} --tenant {tenant}\n  \
-             az sig list --output table"
-        )
+    /// The lines, for a person.
+    pub fn invitation(&self) -> String {
+        let lines = self.az.iter().map(|it| format!("\n  {it}"));
+        std::iter::once("to look at it with `az`, in another terminal:".to_owned())
+            .chain(lines)
+            .collect()
     }
+}
+
+fn lines(https: &str, authority: &Path, configuration: &Path, tenant: &str) -> Vec<String> {
+    let quoted = |path: &Path| quoted(&path.to_string_lossy());
+    let (authority, configuration) = (quoted(authority), quoted(configuration));
+    // Any client id will do.
+    let client = "00000000-0000-0000-0000-000000000000";
+    vec![
+        format!("export AZURE_CONFIG_DIR={configuration} REQUESTS_CA_BUNDLE={authority}"),
+        format!("az cloud register --name Goldsmith --endpoint-resource-manager {https}"),
+        "az cloud set --name Goldsmith".to_owned(),
+        // Else it asks the public cloud whether it knows this one.
+        "az config set core.instance_discovery=false".to_owned(),
+        format!(
+            "az login --service-principal --username {client} --password {IDENTITY_SECRET} \
+             --tenant {tenant}"
+        ),
+        "az sig list --output table".to_owned(),
+    ]
 }

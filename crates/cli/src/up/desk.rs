@@ -104,7 +104,7 @@ impl Desk {
         let (cloud, https) = match https {
             Some(door) => {
                 let router = sandbox.cloud(routers.arm.clone());
-                let (cloud, door) = Cloud::behind(door, folder)?;
+                let (cloud, door) = Cloud::behind(door, folder, &estate.tenant)?;
                 (Some(cloud), Some(door.open(router, &sandbox.holds)))
             }
             None => (None, None),

@@ -79,7 +79,7 @@ impl<'a> Reporter<'a> {
              Functions host       {host}, handler process {handler_pid}"
         ));
         if let Some(cloud) = cloud {
-            self.say(&cloud.invitation(&ready.tenant));
+            self.say(&cloud.invitation());
         }
     }
 

@@ -17,6 +17,7 @@ mod settle;
 mod seed;
 mod subscription;
 mod provider;
+mod filter;
 mod group;
 mod plain;
 mod gallery;

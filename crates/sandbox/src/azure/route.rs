@@ -72,8 +72,8 @@ fn in_group(
     namespace: &str,
     rest: &[&str],
 ) -> Result<Reply, Trouble> {
-    if let [inside @ .., "providers", "microsoft.resources", "tags", "default"] = rest {
-        return group::tags(world, call, namespace, inside);
+    if let [.., "providers", "microsoft.resources", "tags", "default"] = rest {
+        return group::tags(world, call);
     }
     if let ["locks"] = rest
         && namespace == "microsoft.authorization"
