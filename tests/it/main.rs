@@ -7,6 +7,7 @@ mod spoiled;
 mod lifecycle;
 mod fabrikam;
 mod processes;
+mod cloud;
 mod twice;
 mod faults;
 mod bad_input;

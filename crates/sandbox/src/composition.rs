@@ -241,7 +241,16 @@ pub fn open_database(file: Option<&Path>) -> Result<Database, SandboxError> {
 
 #[cfg(test)]
 mod tests {
+    use tower::ServiceExt;
+
     use super::*;
+
+    const ESTATE: &str = "start: 2026-09-07T06:00:00Z
+tenant: 72f988bf-86f1-41af-91ab-2d7cd011db47
+subscriptions:
+  - id: 9b3a4e6c-2f57-4c1d-8e0a-5d6f7a8b9c0d
+    name: images
+";
 
     fn message(file: &Path) -> String {
         open_database(Some(file)).unwrap_err().to_string()
@@ -305,15 +314,7 @@ mod tests {
     #[tokio::test]
     async fn a_sandbox_goes_on_from_its_folder() {
         let folder = tempfile::tempdir().unwrap();
-        let estate = Estate::parse(
-            "start: 2026-09-07T06:00:00Z
-tenant: 72f988bf-86f1-41af-91ab-2d7cd011db47
-subscriptions:
-  - id: 9b3a4e6c-2f57-4c1d-8e0a-5d6f7a8b9c0d
-    name: images
-",
-        )
-        .unwrap();
+        let estate = Estate::parse(ESTATE).unwrap();
         let open = || {
             let options = SandboxOptions {
                 blob_url: "http://127.0.0.1:1".to_owned(),
@@ -336,6 +337,32 @@ subscriptions:
         assert_eq!(second.bus.receive(INGRESS).unwrap().unwrap().message_id, "event");
         assert_eq!(second.blobs.get("golden", "ledger", "a/1").unwrap().unwrap(), b"x");
         assert_eq!(second.bus.queues().collect::<Vec<_>>(), [INGRESS, "judge_image"]);
+    }
+
+    #[tokio::test]
+    async fn a_cloud_is_arm_sign_in_and_metadata_under_one_address() {
+        let estate = Estate::parse(ESTATE).unwrap();
+        let options = SandboxOptions {
+            blob_url: "http://127.0.0.1:1".to_owned(),
+            queues: Vec::new(),
+            identity_secret: "secret".to_owned(),
+            retry_after_always: false,
+        };
+        let time = Time::Desk(Speed::Jump);
+        let sandbox = Sandbox::open(&estate, &Place::Memory, time, options).unwrap();
+        let cloud = sandbox.cloud(sandbox.routers().arm);
+        let ask = async |path: String| {
+            let request = http::Request::get(path).header("authorization", "Bearer token");
+            let request = request.body(axum::body::Body::empty()).unwrap();
+            cloud.clone().oneshot(request).await.unwrap().status().as_u16()
+        };
+
+        let tenant = &estate.tenant;
+        assert_eq!(ask("/subscriptions?api-version=2022-12-01".to_owned()).await, 200);
+        assert_eq!(ask(format!("/{tenant}/v2.0/.well-known/openid-configuration")).await, 200);
+        assert_eq!(ask("/metadata/endpoints?api-version=2022-09-01".to_owned()).await, 200);
+        // What none of them knows is Azure Resource Manager's to refuse.
+        assert_eq!(ask("/nowhere?api-version=2022-12-01".to_owned()).await, 404);
     }
 
     #[test]

@@ -171,3 +171,104 @@ fn no_tenant(tenant: &str) -> Response {
 fn refusal(status: StatusCode, error: &str, text: &str) -> Response {
     (status, Json(json!({ "error": error, "error_description": text }))).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::extract::Request;
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use chrono::DateTime;
+    use http_body_util::BodyExt;
+    use seam::ToldClock;
+    use serde_json::Value;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    const TENANT: &str = "0e7c5a1f-3d2b-4a68-9c41-7f6e5d4c3b2a";
+
+    async fn send(request: Request) -> (u16, Value) {
+        let clock = Arc::new(ToldClock(DateTime::from_timestamp(1_789_000_000, 0).unwrap()));
+        let identity = Identity::new(clock.clone(), TENANT, "desk");
+        let entra = Entra::new(identity, clock, TENANT, "desk");
+        let answer = entra.router().oneshot(request).await.unwrap();
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    /// As it comes in over https, on a port that is not the one we listen on.
+    async fn get(path: &str) -> (u16, Value) {
+        let request = Request::get(path).header("host", "az.example:8443");
+        send(request.header("x-forwarded-proto", "https").body(Body::empty()).unwrap()).await
+    }
+
+    async fn ask_token(tenant: &str, form: &str) -> (u16, Value) {
+        send(
+            Request::post(format!("/{tenant}/oauth2/v2.0/token"))
+                .body(form.to_owned().into())
+                .unwrap(),
+        )
+        .await
+    }
+
+    #[tokio::test]
+    async fn addresses_are_those_under_which_the_client_came() {
+        let (_, configuration) =
+            get(&format!("/{TENANT}/v2.0/.well-known/openid-configuration")).await;
+        let (_, cloud) = get("/metadata/endpoints?api-version=2022-09-01").await;
+
+        let token = format!("https://az.example:8443/{TENANT}/oauth2/v2.0/token");
+        assert_eq!(configuration["token_endpoint"], token);
+        assert_eq!(configuration["issuer"], format!("https://az.example:8443/{TENANT}/v2.0"));
+        assert_eq!(cloud["resourceManager"], "https://az.example:8443/");
+        assert_eq!(cloud["authentication"]["loginEndpoint"], "https://az.example:8443");
+    }
+
+    /// `az cloud register` takes an object; the older versions' list it cannot read.
+    #[tokio::test]
+    async fn the_metadata_are_one_object_with_all_that_az_reads_without_asking() {
+        let (status, cloud) = get("/metadata/endpoints?api-version=2022-09-01").await;
+
+        assert!(status == 200 && cloud.is_object());
+        assert!(cloud["name"].is_string() && cloud["suffixes"].is_object());
+        assert_eq!(cloud["authentication"]["audiences"][0], AUDIENCES[0]);
+        assert_eq!(get("/metadata/endpoints").await.0, 400);
+    }
+
+    #[tokio::test]
+    async fn a_service_principal_with_the_secret_gets_a_token_for_what_it_names() {
+        let scope = "https%3A%2F%2Fmanagement.core.windows.net%2F%2F.default";
+        let form =
+            format!("client_id=me&grant_type=client_credentials&scope={scope}&client_secret=desk");
+
+        let (status, body) = ask_token(TENANT, &form).await;
+
+        assert_eq!((status, &body["expires_in"]), (200, &json!(3600)));
+        let token = body["access_token"].as_str().unwrap();
+        let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+        let claims: Value = serde_json::from_slice(&claims).unwrap();
+        assert_eq!(claims["aud"], "https://management.core.windows.net/");
+        assert_eq!(claims["exp"], 1_789_003_600);
+    }
+
+    #[tokio::test]
+    async fn whoever_is_wrong_gets_no_token_and_hears_why() {
+        let right = "client_id=me&grant_type=client_credentials&scope=x&client_secret=desk";
+        let cases = [
+            (TENANT, right.replace("=desk", "=guess"), 401, "AADSTS7000215"),
+            (TENANT, right.replace("&client_secret=desk", ""), 401, "AADSTS7000215"),
+            (TENANT, right.replace("&scope=x", ""), 400, "'scope'"),
+            (TENANT, right.replace("client_credentials", "password"), 400, "--service-principal"),
+            ("contoso.example", right.to_owned(), 400, "AADSTS90002"),
+        ];
+        for (tenant, form, status, says) in cases {
+            let (found, body) = ask_token(tenant, &form).await;
+
+            let text = body["error_description"].as_str().unwrap_or_default();
+            assert!(found == status && text.contains(says), "{form}: {found} {body}");
+            assert!(!body.to_string().contains("guess"), "{body}");
+        }
+    }
+}

@@ -196,4 +196,69 @@ mod tests {
 
         assert!(Door::bind(first.address().port()).await.is_err());
     }
+
+    /// A client that trusts `authority` alone, and how its GET of `url` ends.
+    async fn trusting(authority: &str, url: &str) -> Result<String, String> {
+        let authority = reqwest::Certificate::from_pem(authority.as_bytes()).unwrap();
+        let client = reqwest::Client::builder().tls_certs_only([authority]).no_proxy();
+        let answer = client.build().unwrap().get(url).send().await;
+        match answer {
+            Ok(answer) => Ok(answer.text().await.unwrap()),
+            Err(error) => Err(format!("{error:?}")),
+        }
+    }
+
+    async fn https(certificate: &Certificate) -> Server {
+        let scheme = get(async |headers: axum::http::HeaderMap| {
+            headers["x-forwarded-proto"].to_str().unwrap().to_owned()
+        });
+        let door = Door::bind(0).await.unwrap().showing(certificate);
+        door.open(Router::new().route("/scheme", scheme), &Holds::none())
+    }
+
+    #[tokio::test]
+    async fn an_https_door_is_trusted_by_whoever_trusts_its_authority_under_both_names() {
+        let certificate = Certificate::issue(chrono::Utc::now()).unwrap();
+        let server = https(&certificate).await;
+        assert!(server.url().starts_with("https://127.0.0.1:"), "{}", server.url());
+
+        let by_address = format!("{}/scheme", server.url());
+        let by_name = by_address.replace("127.0.0.1", "localhost");
+
+        for url in [by_address, by_name] {
+            let answer = trusting(certificate.authority(), &url).await;
+            assert_eq!(answer.as_deref(), Ok("https"), "{url}");
+        }
+        server.stop().await;
+    }
+
+    #[tokio::test]
+    async fn an_authority_vouches_for_its_own_desk_alone_and_not_for_ever() {
+        let now = chrono::Utc::now();
+        let another = Certificate::issue(now).unwrap();
+        let long_ago = Certificate::issue(now - TimeDelta::days(400)).unwrap();
+        let server = https(&Certificate::issue(now).unwrap()).await;
+        let old = https(&long_ago).await;
+
+        let url = |server: &Server| format!("{}/scheme", server.url());
+        let of_another = trusting(another.authority(), &url(&server)).await.unwrap_err();
+        let expired = trusting(long_ago.authority(), &url(&old)).await.unwrap_err();
+
+        assert!(of_another.contains("InvalidCertificate"), "{of_another}");
+        assert!(expired.contains("Expired"), "{expired}");
+    }
+
+    #[tokio::test]
+    async fn a_handshake_that_never_ends_holds_nobody_up() {
+        let certificate = Certificate::issue(chrono::Utc::now()).unwrap();
+        let server = https(&certificate).await;
+        let address = server.url().replace("https://", "");
+        let _silent = TcpStream::connect(&address).await.unwrap();
+
+        let url = format!("{}/scheme", server.url());
+        let answer = trusting(certificate.authority(), &url);
+        let answer = tokio::time::timeout(Duration::from_secs(5), answer).await;
+
+        assert_eq!(answer.unwrap().as_deref(), Ok("https"));
+    }
 }

@@ -31,11 +31,7 @@ impl Cloud {
     ///
     /// # Errors
     /// When no certificate can be made, or the folder cannot be written.
-    pub fn behind(
-        door: Door,
-        folder: &StateFolder,
-        tenant: &str,
-    ) -> anyhow::Result<(Cloud, Door)> {
+    pub fn behind(door: Door, folder: &StateFolder, tenant: &str) -> anyhow::Result<(Cloud, Door)> {
         // Clients go by the machine's time.
         let certificate = Certificate::issue(SystemClock.now())?;
         let authority = folder.authority();
@@ -73,4 +69,45 @@ fn lines(https: &str, authority: &Path, configuration: &Path, tenant: &str) -> V
         ),
         "az sig list --output table".to_owned(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_client_is_told_to_trust_is_written_and_no_key_is() {
+        let state = tempfile::tempdir().unwrap();
+        let folder = StateFolder::at(state.path());
+        let door = Door::bind(0).await.unwrap();
+
+        let (cloud, _door) = Cloud::behind(door, &folder, "contoso").unwrap();
+        let first = fs::read_to_string(&cloud.authority).unwrap();
+        let (again, _door) =
+            Cloud::behind(Door::bind(0).await.unwrap(), &folder, "contoso").unwrap();
+        let second = fs::read_to_string(&again.authority).unwrap();
+
+        let files: Vec<_> =
+            fs::read_dir(state.path()).unwrap().map(|it| it.unwrap().path()).collect();
+        assert_eq!(files, [cloud.authority]);
+        assert!(first.starts_with("-----BEGIN CERTIFICATE-----") && !first.contains("KEY"));
+        assert_ne!(first, second, "one that has run out is never used again");
+    }
+
+    #[test]
+    fn the_lines_keep_az_away_from_its_users_own_configuration() {
+        let lines = lines(
+            "https://127.0.0.1:8443",
+            Path::new("/tmp/my desk/ca.pem"),
+            Path::new("/tmp/my desk/az"),
+            "contoso",
+        );
+
+        assert_eq!(
+            lines[0],
+            "export AZURE_CONFIG_DIR='/tmp/my desk/az' REQUESTS_CA_BUNDLE='/tmp/my desk/ca.pem'"
+        );
+        assert!(lines[1].ends_with("--endpoint-resource-manager https://127.0.0.1:8443"));
+        assert!(lines[4].starts_with("az login") && lines[4].ends_with("--tenant contoso"));
+    }
 }

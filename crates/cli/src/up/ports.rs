@@ -60,7 +60,8 @@ pub async fn bind(args: &UpArgs, path: &Path) -> anyhow::Result<Doors> {
         false => None,
     };
     let doors = Doors { services, https };
-    remember(path, &doors, https_before).with_context(|| format!("writing `{}`", path.display()))?;
+    remember(path, &doors, https_before)
+        .with_context(|| format!("writing `{}`", path.display()))?;
     Ok(doors)
 }
 

@@ -275,8 +275,7 @@ async fn serve(State(azure): State<Arc<Azure>>, request: Request) -> Response {
     let head = parts.method == Method::HEAD;
     let call = Call::new(parts.method, &parts.uri, &parts.headers, body);
     let always = parts.extensions.get::<RetryAfterAlways>().is_some();
-    let options =
-        AzureOptions { retry_after_always: azure.options.retry_after_always || always };
+    let options = AzureOptions { retry_after_always: azure.options.retry_after_always || always };
     let mut reply = azure.answer(&call, &parts.headers, options);
     if head {
         reply.body = None;
