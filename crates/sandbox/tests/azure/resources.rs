@@ -71,6 +71,16 @@ async fn lists_are_filtered_by_tags_and_then_tell_none() {
 }
 
 #[tokio::test]
+async fn name_and_value_must_be_of_the_same_tag() {
+    let desk = desk();
+    let tags = json!({ "properties": { "tags": { "one": "1", "two": "2" } } });
+    desk.patch(&tags_of(&format!("{WEB}/versions/1.2.0")), tags).await;
+
+    assert_eq!(found(&desk, "tagname eq 'one' and tagvalue eq '1'").await, ["galTest/web/1.2.0"]);
+    assert!(found(&desk, "tagname eq 'one' and tagvalue eq '2'").await.is_empty());
+}
+
+#[tokio::test]
 async fn a_filter_that_is_not_understood_is_refused_and_never_passed_over() {
     let desk = desk();
 
