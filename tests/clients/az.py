@@ -91,11 +91,23 @@ def log_in():
     accounts = json.loads(run(shlex.split(login)))
     check("the printed lines log in, and show the subscriptions that may be read",
           [it["id"] for it in accounts] == [SUBSCRIPTION, SHOP], accounts)
+    code, text = refusal("login --use-device-code")
+    check("who logs in as a person is told how to come in", code and "az login --service-principal" in text, text)
+
     az(f"account set --subscription {SUBSCRIPTION}")
     cloud = az("cloud show")
     check("the cloud is the desk", cloud["endpoints"]["resourceManager"].rstrip("/") == READY["https"], cloud)
     token = az("account get-access-token")
     check("a token can be had", token["tenant"] == READY["tenant"] and token["accessToken"].count(".") == 2)
+
+
+def managed_identity():
+    """As a machine of the desk's: the App Service's identity endpoint."""
+    ENVIRONMENT["IDENTITY_ENDPOINT"] = f"{READY['identity']}/msi/token"
+    ENVIRONMENT["IDENTITY_HEADER"] = "desk"
+    accounts = az("login --identity")
+    check("login --identity", [it["id"] for it in accounts] == [SUBSCRIPTION, SHOP], accounts)
+    check("its token opens the desk", az("group exists -n rg-golden-images") is True)
 
 
 def groups():
@@ -340,7 +352,7 @@ def deletion():
 
 
 for part in (log_in, groups, gallery, templates, versions, platform_images, machines,
-             tags_and_resources, graph, deletion):
+             tags_and_resources, graph, deletion, managed_identity):
     try:
         part()
     except Exception as error:  # one part that breaks off must not hide the others

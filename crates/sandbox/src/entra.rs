@@ -54,12 +54,14 @@ impl Entra {
         Arc::new(Entra { identity, clock, tenant: tenant.into(), secret: secret.into() })
     }
 
-    /// `/{tenant}/v2.0/.well-known/openid-configuration`, `/{tenant}/oauth2/v2.0/token` and
-    /// `/metadata/endpoints`. Addresses in answers are made from the request's own.
+    /// `/{tenant}/v2.0/.well-known/openid-configuration`, `/{tenant}/oauth2/v2.0/token`,
+    /// `/metadata/endpoints`, and a refusal where a person would sign in. Addresses in answers are made from the request's own.
     pub fn router(self: &Arc<Self>) -> Router {
         Router::new()
             .route("/{tenant}/v2.0/.well-known/openid-configuration", get(configuration))
             .route("/{tenant}/oauth2/v2.0/token", post(token))
+            .route("/{tenant}/oauth2/v2.0/authorize", get(no_people))
+            .route("/{tenant}/oauth2/v2.0/devicecode", post(no_people))
             .route("/metadata/endpoints", get(endpoints))
             .with_state(Arc::clone(self))
     }
@@ -107,9 +109,7 @@ async fn token(
     let given = |name: &str| form.get(name).map_or("", String::as_str);
 
     if given("grant_type") != "client_credentials" {
-        let text = "AADSTS70003: this desk knows service principals alone; use `az login \
-                    --service-principal`.";
-        return refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type", text);
+        return no_people().await;
     }
     for name in ["client_id", "scope"] {
         if given(name).is_empty() {
@@ -130,6 +130,13 @@ async fn token(
         "token_type": "Bearer", "expires_in": secs, "ext_expires_in": secs, "access_token": token,
     }))
     .into_response()
+}
+
+/// Whoever signs in as a person is told how to come in.
+async fn no_people() -> Response {
+    let text = "AADSTS70003: this desk knows service principals and managed identities alone; use \
+                `az login --service-principal` as `goldsmith up --tls` prints it.";
+    refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type", text)
 }
 
 /// `GET /metadata/endpoints`: an object, one cloud, as from api-version 2022-09-01 on. Only what a
@@ -251,6 +258,18 @@ mod tests {
         let claims: Value = serde_json::from_slice(&claims).unwrap();
         assert_eq!(claims["aud"], "https://management.core.windows.net/");
         assert_eq!(claims["exp"], 1_789_003_600);
+    }
+
+    #[tokio::test]
+    async fn a_person_is_told_how_to_come_in() {
+        let browser = get(&format!("/{TENANT}/oauth2/v2.0/authorize?client_id=az")).await;
+        let device = Request::post("/organizations/oauth2/v2.0/devicecode");
+        let device = send(device.body(Body::from("client_id=az")).unwrap()).await;
+
+        for (status, body) in [browser, device] {
+            let text = body["error_description"].as_str().unwrap();
+            assert!(status == 400 && text.contains("az login --service-principal"), "{body}");
+        }
     }
 
     #[tokio::test]
