@@ -9,6 +9,7 @@ mod lifecycle;
 mod fabrikam;
 mod processes;
 mod identity;
+mod cloud;
 mod twice;
 mod faults;
 mod bad_input;

@@ -49,6 +49,16 @@ impl StateFolder {
         self.0.join("ports.json")
     }
 
+    /// What clients of the https address are told to trust.
+    pub fn authority(&self) -> PathBuf {
+        self.0.join("ca.pem")
+    }
+
+    /// A configuration folder for an `az` that looks at this desk, apart from its user's own.
+    pub fn az(&self) -> PathBuf {
+        self.0.join("az")
+    }
+
     /// The container of the ledger, as the sandbox's blob service lays it out.
     pub fn store(&self) -> PathBuf {
         self.0.join("blobs").join(ACCOUNT).join(CONTAINER)

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use seam::{Clock, SystemClock};
 
-use crate::azure::{Azure, AzureError, AzureOptions, INGRESS};
+use crate::azure::{Azure, AzureError, AzureOptions, INGRESS, RetryAfterAlways};
 use crate::blob::Blobs;
 use crate::bus::{Bus, BusError, Queue, QueueOptions, SharedKey};
 use crate::database::Database;
 use crate::desk::{DeskClock, Holds, Speed};
+use crate::entra::Entra;
 use crate::estate::Estate;
 use crate::identity::Identity;
 use crate::identity::door::Service;
@@ -72,6 +73,7 @@ pub struct Sandbox {
     bus_key: SharedKey,
     /// By which tokens and signatures expire.
     token_clock: Arc<dyn Clock>,
+    pub entra: Arc<Entra>,
     /// Kept so that no second process opens the same folder.
     _lock: Option<File>,
 }
@@ -155,8 +157,10 @@ impl Sandbox {
             Arc::clone(&bus),
             AzureOptions { retry_after_always: options.retry_after_always },
         )?;
-        let identity =
-            Identity::new(Arc::clone(&token_clock), estate.tenant.clone(), options.identity_secret);
+        let (tenant, secret) = (estate.tenant.clone(), options.identity_secret);
+        let identity = Identity::new(Arc::clone(&token_clock), tenant.clone(), secret.clone());
+        let entra =
+            Entra::new(Arc::clone(&identity), Arc::clone(&token_clock), tenant, secret);
         let bus_key = options.bus_key;
         Ok(Sandbox {
             database,
@@ -166,6 +170,7 @@ impl Sandbox {
             bus,
             azure,
             identity,
+            entra,
             bus_key,
             token_clock,
             _lock: lock,
@@ -183,6 +188,13 @@ impl Sandbox {
             blob: self.identity.guard(Service::Blob, self.blobs.router()),
             identity: self.identity.router(),
         }
+    }
+
+    /// `arm` (the router of [`Routers::arm`]) for clients that are pointed at a cloud of its own:
+    /// with Entra and the cloud's metadata under the same address, and with the `Retry-After`
+    /// without which Microsoft's clients sleep 30 seconds of wall time.
+    pub fn cloud(&self, arm: axum::Router) -> axum::Router {
+        arm.layer(axum::Extension(RetryAfterAlways)).merge(self.entra.router())
     }
 }
 
@@ -253,7 +265,16 @@ pub fn open_database(file: Option<&Path>) -> Result<Database, SandboxError> {
 
 #[cfg(test)]
 mod tests {
+    use tower::ServiceExt;
+
     use super::*;
+
+    const ESTATE: &str = "start: 2026-09-07T06:00:00Z
+tenant: 72f988bf-86f1-41af-91ab-2d7cd011db47
+subscriptions:
+  - id: 9b3a4e6c-2f57-4c1d-8e0a-5d6f7a8b9c0d
+    name: images
+";
 
     fn message(file: &Path) -> String {
         open_database(Some(file)).unwrap_err().to_string()
@@ -317,15 +338,7 @@ mod tests {
     #[tokio::test]
     async fn a_sandbox_goes_on_from_its_folder() {
         let folder = tempfile::tempdir().unwrap();
-        let estate = Estate::parse(
-            "start: 2026-09-07T06:00:00Z
-tenant: 72f988bf-86f1-41af-91ab-2d7cd011db47
-subscriptions:
-  - id: 9b3a4e6c-2f57-4c1d-8e0a-5d6f7a8b9c0d
-    name: images
-",
-        )
-        .unwrap();
+        let estate = Estate::parse(ESTATE).unwrap();
         let open = || {
             let options = SandboxOptions {
                 blob_url: "http://127.0.0.1:1".to_owned(),
@@ -349,6 +362,32 @@ subscriptions:
         assert_eq!(second.bus.receive(INGRESS).unwrap().unwrap().message_id, "event");
         assert_eq!(second.blobs.get("golden", "ledger", "a/1").unwrap().unwrap(), b"x");
         assert_eq!(second.bus.queues().collect::<Vec<_>>(), [INGRESS, "judge_image"]);
+    }
+
+    #[tokio::test]
+    async fn a_cloud_is_arm_sign_in_and_metadata_under_one_address() {
+        let estate = Estate::parse(ESTATE).unwrap();
+        let options = SandboxOptions {
+            blob_url: "http://127.0.0.1:1".to_owned(),
+            queues: Vec::new(),
+            identity_secret: "secret".to_owned(),
+            retry_after_always: false,
+        };
+        let time = Time::Desk(Speed::Jump);
+        let sandbox = Sandbox::open(&estate, &Place::Memory, time, options).unwrap();
+        let cloud = sandbox.cloud(sandbox.routers().arm);
+        let ask = async |path: String| {
+            let request = http::Request::get(path).header("authorization", "Bearer token");
+            let request = request.body(axum::body::Body::empty()).unwrap();
+            cloud.clone().oneshot(request).await.unwrap().status().as_u16()
+        };
+
+        let tenant = &estate.tenant;
+        assert_eq!(ask("/subscriptions?api-version=2022-12-01".to_owned()).await, 200);
+        assert_eq!(ask(format!("/{tenant}/v2.0/.well-known/openid-configuration")).await, 200);
+        assert_eq!(ask("/metadata/endpoints?api-version=2022-09-01".to_owned()).await, 200);
+        // What none of them knows is Azure Resource Manager's to refuse.
+        assert_eq!(ask("/nowhere?api-version=2022-12-01".to_owned()).await, 404);
     }
 
     #[test]

@@ -10,10 +10,13 @@ pub mod desk;
 pub mod blob;
 pub mod bus;
 pub mod identity;
+pub mod entra;
 pub mod estate;
 pub mod azure;
 pub mod host;
+pub mod certificate;
 pub mod serve;
+mod origin;
 mod composition;
 
 pub use composition::{Place, Routers, Sandbox, SandboxError, SandboxOptions, Time, open_database};

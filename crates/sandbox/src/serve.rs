@@ -7,13 +7,17 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::HeaderValue;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::serve::ListenerExt;
-use tokio::net::TcpListener;
+use tls_listener::TlsListener;
+use tls_listener::rustls::TlsAcceptor;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::certificate::Certificate;
 use crate::desk::{Holds, RequestHold};
 
 /// How long requests in flight may take once a server is to stop.
@@ -24,6 +28,7 @@ const LAST_REQUESTS: Duration = Duration::from_secs(5);
 pub struct Door {
     listener: TcpListener,
     address: SocketAddr,
+    certificate: Option<Certificate>,
 }
 
 impl Door {
@@ -34,12 +39,17 @@ impl Door {
     pub async fn bind(port: u16) -> io::Result<Door> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
-        Ok(Door { listener, address })
+        Ok(Door { listener, address, certificate: None })
     }
 
-    /// `http://127.0.0.1:{port}`.
+    /// The same door, for https.
+    pub fn showing(self, certificate: &Certificate) -> Door {
+        Door { certificate: Some(certificate.clone()), ..self }
+    }
+
+    /// `http://127.0.0.1:{port}`; with a certificate `https://`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        url(self.certificate.is_some(), self.address)
     }
 
     /// `127.0.0.1:{port}`.
@@ -50,26 +60,48 @@ impl Door {
     /// Serves `router` until the returned value is stopped or dropped.
     #[expect(clippy::disallowed_methods, reason = "a server is a task of its own")]
     pub fn open(self, router: Router, holds: &Holds) -> Server {
-        let holds = holds.clone();
+        let Door { listener, address, certificate } = self;
+        let (holds, secure) = (holds.clone(), certificate.is_some());
         let router = router.layer(middleware::from_fn(move |request: Request, next: Next| {
             let holds = holds.clone();
-            async move { held(&holds, request, next).await }
+            async move { held(&holds, secure, request, next).await }
         }));
         let (stop, stopped) = oneshot::channel::<()>();
-        // Without this every small answer waits for an acknowledgement of the one before.
-        let listener = self.listener.tap_io(|stream| {
-            let _ = stream.set_nodelay(true);
-        });
-        let served = axum::serve(listener, router).with_graceful_shutdown(async move {
-            // A server that was dropped without a word stops too.
-            let _ = stopped.await;
-        });
-        let task = tokio::spawn(async move { served.await });
-        Server { address: self.address, stop: Some(stop), task }
+        // A server that was dropped without a word stops too.
+        let stopped = async move { drop(stopped.await) };
+        // Without `prompt` every small answer waits for an acknowledgement of the one before.
+        let task = match certificate {
+            None => {
+                let listener = listener.tap_io(|stream| prompt(stream));
+                let served = axum::serve(listener, router).with_graceful_shutdown(stopped);
+                tokio::spawn(async move { served.await })
+            }
+            Some(certificate) => {
+                let tls = TlsAcceptor::from(certificate.server());
+                let listener = TlsListener::new(tls, listener);
+                let listener = listener.tap_io(|stream| prompt(stream.get_ref().0));
+                let served = axum::serve(listener, router).with_graceful_shutdown(stopped);
+                tokio::spawn(async move { served.await })
+            }
+        };
+        Server { url: url(secure, address), stop: Some(stop), task }
     }
 }
 
-async fn held(holds: &Holds, mut request: Request, next: Next) -> Response {
+fn url(secure: bool, address: SocketAddr) -> String {
+    format!("{}://{address}", if secure { "https" } else { "http" })
+}
+
+/// Small packets are sent at once.
+fn prompt(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+}
+
+async fn held(holds: &Holds, secure: bool, mut request: Request, next: Next) -> Response {
+    if secure {
+        let https = HeaderValue::from_static("https");
+        request.headers_mut().insert("x-forwarded-proto", https);
+    }
     let hold = RequestHold::take(holds);
     request.extensions_mut().insert(hold.clone());
     let response = next.run(request).await;
@@ -80,15 +112,15 @@ async fn held(holds: &Holds, mut request: Request, next: Next) -> Response {
 /// A router that is being served.
 #[derive(Debug)]
 pub struct Server {
-    address: SocketAddr,
+    url: String,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<io::Result<()>>,
 }
 
 impl Server {
-    /// `http://127.0.0.1:{port}`.
+    /// `http://127.0.0.1:{port}`; with a certificate `https://`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.url.clone()
     }
 
     /// Takes no more requests and returns once those in flight are answered, or after 5 s.
@@ -163,5 +195,70 @@ mod tests {
         let first = Door::bind(0).await.unwrap();
 
         assert!(Door::bind(first.address().port()).await.is_err());
+    }
+
+    /// A client that trusts `authority` alone, and how its GET of `url` ends.
+    async fn trusting(authority: &str, url: &str) -> Result<String, String> {
+        let authority = reqwest::Certificate::from_pem(authority.as_bytes()).unwrap();
+        let client = reqwest::Client::builder().tls_certs_only([authority]).no_proxy();
+        let answer = client.build().unwrap().get(url).send().await;
+        match answer {
+            Ok(answer) => Ok(answer.text().await.unwrap()),
+            Err(error) => Err(format!("{error:?}")),
+        }
+    }
+
+    async fn https(certificate: &Certificate) -> Server {
+        let scheme = get(async |headers: axum::http::HeaderMap| {
+            headers["x-forwarded-proto"].to_str().unwrap().to_owned()
+        });
+        let door = Door::bind(0).await.unwrap().showing(certificate);
+        door.open(Router::new().route("/scheme", scheme), &Holds::none())
+    }
+
+    #[tokio::test]
+    async fn an_https_door_is_trusted_by_whoever_trusts_its_authority_under_both_names() {
+        let certificate = Certificate::issue(chrono::Utc::now()).unwrap();
+        let server = https(&certificate).await;
+        assert!(server.url().starts_with("https://127.0.0.1:"), "{}", server.url());
+
+        let by_address = format!("{}/scheme", server.url());
+        let by_name = by_address.replace("127.0.0.1", "localhost");
+
+        for url in [by_address, by_name] {
+            let answer = trusting(certificate.authority(), &url).await;
+            assert_eq!(answer.as_deref(), Ok("https"), "{url}");
+        }
+        server.stop().await;
+    }
+
+    #[tokio::test]
+    async fn an_authority_vouches_for_its_own_desk_alone_and_not_for_ever() {
+        let now = chrono::Utc::now();
+        let another = Certificate::issue(now).unwrap();
+        let long_ago = Certificate::issue(now - TimeDelta::days(400)).unwrap();
+        let server = https(&Certificate::issue(now).unwrap()).await;
+        let old = https(&long_ago).await;
+
+        let url = |server: &Server| format!("{}/scheme", server.url());
+        let of_another = trusting(another.authority(), &url(&server)).await.unwrap_err();
+        let expired = trusting(long_ago.authority(), &url(&old)).await.unwrap_err();
+
+        assert!(of_another.contains("InvalidCertificate"), "{of_another}");
+        assert!(expired.contains("Expired"), "{expired}");
+    }
+
+    #[tokio::test]
+    async fn a_handshake_that_never_ends_holds_nobody_up() {
+        let certificate = Certificate::issue(chrono::Utc::now()).unwrap();
+        let server = https(&certificate).await;
+        let address = server.url().replace("https://", "");
+        let _silent = TcpStream::connect(&address).await.unwrap();
+
+        let url = format!("{}/scheme", server.url());
+        let answer = trusting(certificate.authority(), &url);
+        let answer = tokio::time::timeout(Duration::from_secs(5), answer).await;
+
+        assert_eq!(answer.unwrap().as_deref(), Ok("https"));
     }
 }

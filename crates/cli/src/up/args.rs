@@ -14,7 +14,8 @@ examples:\n  \
     goldsmith up --once                      the example catalog, to its end, and a summary\n  \
     goldsmith up                             goes on until Ctrl-C; keeps its state in .goldsmith\n  \
     goldsmith up --catalog web.yaml --estate azure.yaml --state desk\n  \
-    goldsmith up --once --json               a line of JSON for each thing that happens\n\n\
+    goldsmith up --once --json               a line of JSON for each thing that happens\n  \
+    goldsmith up --tls                       can be looked at with `az`, too\n\n\
 then, beside it or after it:\n  \
     goldsmith status\n  \
     goldsmith log ubuntu-2204-base\n\n\
@@ -77,6 +78,15 @@ pub struct UpArgs {
     /// The port of the Functions host.
     #[arg(long, value_name = "PORT")]
     pub host_port: Option<u16>,
+    /// Serve Azure Resource Manager over https too, with the sign-in and the cloud metadata that
+    /// `az` and Microsoft's libraries ask for, and print the lines that point an `az` here. The
+    /// certificate is made anew at each start; its authority is written to `ca.pem` in the state
+    /// folder. Over https, answers about running operations always say Retry-After.
+    #[arg(long)]
+    pub tls: bool,
+    /// The port of the https address.
+    #[arg(long, value_name = "PORT", requires = "tls")]
+    pub tls_port: Option<u16>,
 }
 
 /// When an answer about a running operation says `Retry-After`.
@@ -103,7 +113,7 @@ pub fn command(typed: impl IntoIterator<Item = String>) -> String {
 }
 
 /// A word as a shell takes it.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let plain = |it: char| it.is_alphanumeric() || "-_./:=,@%+".contains(it);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
@@ -152,6 +162,12 @@ mod tests {
         assert_eq!(args.queue.len(), 2);
         assert_eq!(args.queue[0].options.max_delivery, 3);
         assert_eq!((args.arm_port, args.retry_after), (Some(8001), RetryAfter::Always));
+    }
+
+    #[test]
+    fn an_https_port_without_https_is_refused() {
+        assert!(parse(&["--tls-port", "8443"]).is_err());
+        assert_eq!(parse(&["--tls", "--tls-port", "8443"]).unwrap().tls_port, Some(8443));
     }
 
     #[test]

@@ -20,14 +20,15 @@ use seam::{Internet, Wire};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::args::{DEFAULT_SPEED, RetryAfter, UpArgs};
+use super::cloud::Cloud;
 use super::lines::Ready;
-use super::ports::{self, Services};
+use super::ports::{self, Doors, Services};
 use crate::load::Loaded;
 use crate::publish::publish;
 use crate::state_folder::{ACCOUNT, CONTAINER, StateFolder};
 
 /// What the identity endpoint of a desk wants to see. It opens nothing but this desk.
-const IDENTITY_SECRET: &str = "desk";
+pub const IDENTITY_SECRET: &str = "desk";
 
 /// The name of the bus in what the handler is told.
 const NAMESPACE: &str = "goldsmith";
@@ -44,6 +45,8 @@ pub struct Desk {
     process: Arc<Process>,
     servers: Vec<Server>,
     addresses: Addresses,
+    /// With `--tls`.
+    cloud: Option<Cloud>,
     subscription: String,
     tenant: String,
     /// Time stands still until the host does its first work.
@@ -64,8 +67,8 @@ impl Desk {
         loaded: &Loaded,
         estate: &Estate,
     ) -> anyhow::Result<Desk> {
-        let Services { arm, bus, blob, identity, host: host_door } =
-            ports::bind(args, &folder.ports()).await?;
+        let Doors { services, https } = ports::bind(args, &folder.ports()).await?;
+        let Services { arm, bus, blob, identity, host: host_door } = services;
         let addresses = Addresses {
             arm: arm.url(),
             bus: bus.url(),
@@ -100,6 +103,14 @@ impl Desk {
         publish(&ledger, loaded, sandbox.clock.now(), "goldsmith up").await?;
 
         let routers = sandbox.routers();
+        let (cloud, https) = match https {
+            Some(door) => {
+                let router = sandbox.cloud(routers.arm.clone());
+                let (cloud, door) = Cloud::behind(door, folder, &estate.tenant)?;
+                (Some(cloud), Some(door.open(router, &sandbox.holds)))
+            }
+            None => (None, None),
+        };
         let mut servers = vec![
             arm.open(routers.arm, &sandbox.holds),
             bus.open(routers.bus, &sandbox.holds),
@@ -145,6 +156,7 @@ impl Desk {
             },
         )?;
         servers.push(host_door.open(host.router(), &sandbox.holds));
+        servers.extend(https);
 
         let subscription = loaded.catalog.gallery.subscription.clone();
         let tenant = estate.tenant.clone();
@@ -156,6 +168,7 @@ impl Desk {
             process,
             servers,
             addresses,
+            cloud,
             subscription,
             tenant,
             hold,
@@ -175,6 +188,7 @@ impl Desk {
             subscription: self.subscription.clone(),
             tenant: self.tenant.clone(),
             handler_pid,
+            cloud: self.cloud.clone(),
         }
     }
 

@@ -5,6 +5,7 @@ use ledger::StreamName;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::cloud::Cloud;
 use super::follower::Noted;
 
 /// The first line: where everything is.
@@ -20,6 +21,8 @@ pub struct Ready {
     pub subscription: String,
     pub tenant: String,
     pub handler_pid: u32,
+    #[serde(flatten)]
+    pub cloud: Option<Cloud>,
 }
 
 #[derive(Serialize)]

@@ -2,6 +2,7 @@
 //! child process, and desk time, in which weeks take seconds.
 
 pub mod args;
+pub mod cloud;
 pub mod desk;
 pub mod ending;
 pub mod example;

@@ -20,40 +20,68 @@ pub struct Services<T> {
     pub host: T,
 }
 
+/// What the file remembers.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Ports {
+    #[serde(flatten)]
+    services: Services<u16>,
+    /// Of the https address, if the desk ever had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    https: Option<u16>,
+}
+
+/// The doors of a desk.
+#[derive(Debug)]
+pub struct Doors {
+    pub services: Services<Door>,
+    /// With `--tls`.
+    pub https: Option<Door>,
+}
+
 /// The doors of a desk, open on the ports that were asked for, else on those that the file at
 /// `path` remembers and that are free, else wherever the system chooses. The file then remembers
 /// these.
 ///
 /// # Errors
 /// A port that was asked for and is taken; a file that cannot be written.
-pub async fn bind(args: &UpArgs, path: &Path) -> anyhow::Result<Services<Door>> {
-    let before = remembered(path);
-    let doors = Services {
+pub async fn bind(args: &UpArgs, path: &Path) -> anyhow::Result<Doors> {
+    let ports = remembered(path);
+    let before = ports.map(|it| it.services);
+    let services = Services {
         arm: door("arm", args.arm_port, before.map(|it| it.arm)).await?,
         bus: door("bus", args.bus_port, before.map(|it| it.bus)).await?,
         blob: door("blob", args.blob_port, before.map(|it| it.blob)).await?,
         identity: door("identity", args.identity_port, before.map(|it| it.identity)).await?,
         host: door("host", args.host_port, before.map(|it| it.host)).await?,
     };
-    remember(path, &doors).with_context(|| format!("writing `{}`", path.display()))?;
+    let https_before = ports.and_then(|it| it.https);
+    let https = match args.tls {
+        true => Some(door("tls", args.tls_port, https_before).await?),
+        false => None,
+    };
+    let doors = Doors { services, https };
+    remember(path, &doors, https_before)
+        .with_context(|| format!("writing `{}`", path.display()))?;
     Ok(doors)
 }
 
 /// What the file says. One that is not there, or was spoiled, costs no more than other ports.
-fn remembered(path: &Path) -> Option<Services<u16>> {
+fn remembered(path: &Path) -> Option<Ports> {
     let bytes = fs::read(path).ok()?;
     serde_json::from_slice(&bytes).ok()
 }
 
-fn remember(path: &Path, doors: &Services<Door>) -> io::Result<()> {
+fn remember(path: &Path, doors: &Doors, https_before: Option<u16>) -> io::Result<()> {
     let port = |door: &Door| door.address().port();
-    let ports = Services {
-        arm: port(&doors.arm),
-        bus: port(&doors.bus),
-        blob: port(&doors.blob),
-        identity: port(&doors.identity),
-        host: port(&doors.host),
+    let Doors { services, https } = doors;
+    let services = Services {
+        arm: port(&services.arm),
+        bus: port(&services.bus),
+        blob: port(&services.blob),
+        identity: port(&services.identity),
+        host: port(&services.host),
     };
+    let ports = Ports { services, https: https.as_ref().map(port).or(https_before) };
     fs::write(path, serde_json::to_vec(&ports)?)
 }
 
@@ -87,8 +115,8 @@ mod tests {
         }
     }
 
-    fn numbers(doors: &Services<Door>) -> [u16; 5] {
-        let Services { arm, bus, blob, identity, host } = doors;
+    fn numbers(doors: &Doors) -> [u16; 5] {
+        let Services { arm, bus, blob, identity, host } = &doors.services;
         [arm, bus, blob, identity, host].map(|it| it.address().port())
     }
 
@@ -118,6 +146,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_https_port_is_remembered_over_a_start_without_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ports.json");
+        let port = |doors: Doors| doors.https.map(|it| it.address().port());
+        let first = port(bind(&parse(&["--tls"]), &path).await.unwrap());
+
+        let without = port(bind(&parse(&[]), &path).await.unwrap());
+        let again = port(bind(&parse(&["--tls"]), &path).await.unwrap());
+
+        assert_eq!((without, again), (None, first));
+        assert!(first.is_some());
+    }
+
+    #[tokio::test]
     async fn a_port_that_is_asked_for_wins_and_none_other_is_taken_in_its_place() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ports.json");
@@ -127,7 +169,7 @@ mod tests {
 
         let doors = bind(&asked, &path).await.unwrap();
 
-        assert_eq!(doors.blob.address().port().to_string(), free);
+        assert_eq!(doors.services.blob.address().port().to_string(), free);
         let refused = bind(&asked, &path).await.unwrap_err();
         assert!(format!("{refused:#}").contains("--blob-port"), "{refused:#}");
     }

@@ -72,12 +72,15 @@ impl<'a> Reporter<'a> {
         if let Manner::Json = self.manner {
             return self.json(lines::ready(ready));
         }
-        let Ready { arm, bus, blob, host, identity, handler_pid, .. } = ready;
+        let Ready { arm, bus, blob, host, identity, handler_pid, cloud, .. } = ready;
         self.say(&format!(
             "Azure on this desk   ARM {arm}   Service Bus {bus}\n\
              \u{20}                    blobs {blob}   identity {identity}\n\
              Functions host       {host}, handler process {handler_pid}"
         ));
+        if let Some(cloud) = cloud {
+            self.say(&cloud.invitation());
+        }
     }
 
     /// The handler was started again.

@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::answer::Refusal;
+use crate::origin;
 
 /// A parsed request.
 #[derive(Clone, Debug)]
@@ -24,7 +25,7 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Parses a request. Absolute URLs in answers are made from its Host and X-Forwarded-Proto.
+    /// Parses a request.
     pub(super) fn new(method: Method, uri: &Uri, headers: &HeaderMap, body: Vec<u8>) -> Call {
         let segments: Vec<String> =
             uri.path().split('/').filter(|it| !it.is_empty()).map(decoded).collect();
@@ -32,19 +33,7 @@ impl Call {
         let query = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
             .map(|(name, value)| (name.to_ascii_lowercase(), value.into_owned()))
             .collect();
-
-        let text = |name: &str| headers.get(name).and_then(|it| it.to_str().ok());
-        let host = text("host").or_else(|| uri.authority().map(|it| it.as_str()));
-        let scheme = text("x-forwarded-proto").or(uri.scheme_str()).unwrap_or("http");
-        let scheme = scheme.split(',').next().unwrap_or("http").trim();
-        Call {
-            method,
-            segments,
-            lower,
-            query,
-            body,
-            origin: format!("{scheme}://{}", host.unwrap_or("localhost")),
-        }
+        Call { method, segments, lower, query, body, origin: origin::of(uri, headers) }
     }
 
     /// The api-version; empty when there is none.

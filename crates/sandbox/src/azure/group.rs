@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::answer::{Refusal, Reply, Trouble};
 use super::call::Call;
+use super::filter::Filter;
 use super::operation::{Operation, Provider};
-use super::records::Stored;
 use super::settle::Work;
 use super::{World, graph, moment, plain, region, route};
 
@@ -46,46 +46,13 @@ pub(super) fn list(world: &World<'_>, call: &Call) -> Result<Reply, Trouble> {
     let scope = call.id(2);
     let mut groups: Vec<Value> = world.records.below_of(&scope, KIND)?;
     if let Some(filter) = call.query("$filter") {
-        let (name, value) = tag_filter(filter)?;
-        groups.retain(|it| {
-            tag(it, &name).is_some_and(|found| value.as_ref().is_none_or(|it| it == found))
-        });
+        let filter = Filter::parse(filter)?;
+        groups.retain(|it| filter.admits(it));
     }
     if let Some(top) = call.query("$top").and_then(|it| it.parse().ok()) {
         groups.truncate(top);
     }
     Ok(Reply::ok(json!({ "value": groups })))
-}
-
-fn tag<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
-    let tags = body["tags"].as_object()?;
-    tags.iter().find(|it| it.0.eq_ignore_ascii_case(name)).and_then(|it| it.1.as_str())
-}
-
-fn tag_filter(filter: &str) -> Result<(String, Option<String>), Refusal> {
-    let mut name = None;
-    let mut value = None;
-    for clause in filter.split(" and ") {
-        let clause = clause.trim();
-        let quoted = clause.split('\'').nth(1).unwrap_or_default().to_owned();
-        let lower = clause.to_ascii_lowercase();
-        if lower.starts_with("tagname eq '") {
-            name = Some(quoted);
-        } else if lower.starts_with("tagvalue eq '") {
-            value = Some(quoted);
-        } else {
-            return Err(invalid_filter(filter));
-        }
-    }
-    name.map(|it| (it, value)).ok_or_else(|| invalid_filter(filter))
-}
-
-fn invalid_filter(filter: &str) -> Refusal {
-    Refusal::gateway(
-        StatusCode::BAD_REQUEST,
-        "InvalidFilterInQueryString",
-        format!("Invalid $filter '{filter}' specified in the query string."),
-    )
 }
 
 /// GET, HEAD, PUT, PATCH and DELETE of one group.
@@ -157,8 +124,8 @@ pub(super) fn remove(world: &World<'_>, id: &str) -> Result<(), Trouble> {
     world.records.remove(id)
 }
 
-/// `GET .../resources` of a subscription or a group, with `$filter=resourceType eq '...'`, `$top`
-/// and `$expand=createdTime,changedTime,provisioningState`.
+/// `GET .../resources` of a subscription or a group, with `$filter`, `$top` and
+/// `$expand=createdTime,changedTime,provisioningState`.
 pub(super) fn resources(
     world: &World<'_>,
     call: &Call,
@@ -171,17 +138,17 @@ pub(super) fn resources(
         }
         None => call.id(2),
     };
-    let kind = match call.query("$filter") {
-        Some(filter) => Some(kind_filter(filter)?),
-        None => None,
-    };
+    let filter = call.query("$filter").map(Filter::parse).transpose()?;
 
     let hidden = [KIND.to_ascii_lowercase(), super::soft_deleted::KIND.to_ascii_lowercase()];
     let mut value = Vec::new();
     for stored in world.records.below(&scope)? {
-        let wanted = kind.as_ref().is_none_or(|it| *it == stored.kind);
-        if wanted && !hidden.contains(&stored.kind) {
-            value.push(summary(world, call, &stored)?);
+        if hidden.contains(&stored.kind) {
+            continue;
+        }
+        let body = graph::body(world, &stored)?;
+        if filter.as_ref().is_none_or(|it| it.admits(&body)) {
+            value.push(summary(world, call, &body, filter.as_ref()));
         }
     }
     if let Some(top) = call.query("$top").and_then(|it| it.parse().ok()) {
@@ -190,19 +157,19 @@ pub(super) fn resources(
     Ok(Reply::ok(json!({ "value": value })))
 }
 
-fn kind_filter(filter: &str) -> Result<String, Refusal> {
-    let lower = filter.to_ascii_lowercase();
-    let kind = lower.strip_prefix("resourcetype eq '").and_then(|it| it.strip_suffix('\''));
-    kind.map(str::to_owned).ok_or_else(|| invalid_filter(filter))
-}
-
-fn summary(world: &World<'_>, call: &Call, stored: &Stored) -> Result<Value, Trouble> {
-    let body = graph::body(world, stored)?;
+/// What a list says of a resource; of one inside another its name tells both: `gallery/image`.
+fn summary(world: &World<'_>, call: &Call, body: &Value, filter: Option<&Filter>) -> Value {
     let mut summary = json!({});
     for member in ["id", "name", "type", "location", "tags", "sku", "identity", "managedBy"] {
         if let Some(value) = body.get(member) {
             summary[member] = value.clone();
         }
+    }
+    summary["name"] = json!(plain::full_name(body["id"].as_str().unwrap_or_default()));
+    if filter.is_some_and(Filter::hides_tags)
+        && let Some(members) = summary.as_object_mut()
+    {
+        members.remove("tags");
     }
     if call.expands("provisioningState") {
         summary["provisioningState"] = body["properties"]["provisioningState"].clone();
@@ -218,22 +185,19 @@ fn summary(world: &World<'_>, call: &Call, stored: &Stored) -> Result<Value, Tro
     if call.expands("changedTime") {
         summary["changedTime"] = json!(moment::compute(world.now));
     }
-    Ok(summary)
+    summary
 }
 
 /// `GET`, `PUT`, `PATCH` of `{id}/providers/Microsoft.Resources/tags/default`. Tags of a version
 /// are written at once here; that the resource itself is not Updating meanwhile is not recorded.
-pub(super) fn tags(
-    world: &World<'_>,
-    call: &Call,
-    namespace: &str,
-    inside: &[&str],
-) -> Result<Reply, Trouble> {
+pub(super) fn tags(world: &World<'_>, call: &Call) -> Result<Reply, Trouble> {
     let id = call.id(call.segments.len() - 4);
     let Some(mut record) = world.records.get::<Value>(&id)? else {
-        let group = plain::group_of(&id);
-        let kind = format!("{namespace}/{}", inside.first().unwrap_or(&""));
-        return Err(Refusal::not_found(&kind, plain::name_of(&id), group).into());
+        let path = id.split("/providers/").nth(1).unwrap_or_default();
+        let mut pieces = path.splitn(3, '/');
+        let kind = [pieces.next(), pieces.next()].map(Option::unwrap_or_default).join("/");
+        let name = pieces.next().unwrap_or_default();
+        return Err(Refusal::not_found(&kind, name, plain::group_of(&id)).into());
     };
     let answer = |tags: &Value| {
         Reply::ok(json!({

@@ -17,6 +17,7 @@ mod settle;
 mod seed;
 mod subscription;
 mod provider;
+mod filter;
 mod group;
 mod plain;
 mod gallery;
@@ -72,6 +73,11 @@ pub struct AzureOptions {
     /// sleep 30 seconds of wall time without one. Else it is there where it was recorded.
     pub retry_after_always: bool,
 }
+
+/// An extension of a request: every answer about a running operation carries `Retry-After: 1`, as
+/// with [`AzureOptions::retry_after_always`], for this client alone.
+#[derive(Clone, Copy, Debug)]
+pub struct RetryAfterAlways;
 
 /// How many requests of the control plane were answered, since the estate began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -225,8 +231,9 @@ impl Azure {
     }
 
     /// Answers one request: settles, routes and counts in one transaction.
-    fn answer(&self, call: &Call, headers: &HeaderMap) -> Reply {
+    fn answer(&self, call: &Call, headers: &HeaderMap, options: AzureOptions) -> Reply {
         let answered = self.within(|world| {
+            let world = &World { options, ..*world };
             settle::settle(world)?;
             let sequence = world.records.count("requests")?.to_string();
             let reply = match admit(world, call, headers).and_then(|()| route::route(world, call)) {
@@ -268,7 +275,9 @@ async fn serve(State(azure): State<Arc<Azure>>, request: Request) -> Response {
 
     let head = parts.method == Method::HEAD;
     let call = Call::new(parts.method, &parts.uri, &parts.headers, body);
-    let mut reply = azure.answer(&call, &parts.headers);
+    let always = parts.extensions.get::<RetryAfterAlways>().is_some();
+    let options = AzureOptions { retry_after_always: azure.options.retry_after_always || always };
+    let mut reply = azure.answer(&call, &parts.headers, options);
     if head {
         reply.body = None;
     }

@@ -68,6 +68,12 @@ pub(super) fn group_of(id: &str) -> &str {
     id.split('/').nth(4).unwrap_or_default()
 }
 
+/// All names in an id, those of a resource's parents first: `gallery/image/1.2.3`.
+pub(super) fn full_name(id: &str) -> String {
+    let path = id.rsplit("/providers/").next().unwrap_or_default();
+    path.split('/').skip(2).step_by(2).collect::<Vec<_>>().join("/")
+}
+
 /// The last piece of an id.
 pub(super) fn name_of(id: &str) -> &str {
     id.rsplit('/').next().unwrap_or_default()

@@ -28,6 +28,12 @@ pub(super) fn route(world: &World<'_>, call: &Call) -> Result<Reply, Trouble> {
         subscription::readable(world, &call.segments[1])?;
     }
 
+    if call.method == Method::HEAD {
+        // Whether a resource is there: 204 or 404 (Resources_CheckExistenceById).
+        route(world, &Call { method: Method::GET, ..call.clone() })?;
+        return Ok(Reply::empty(StatusCode::NO_CONTENT));
+    }
+
     match (&path[..], provider) {
         (_, ["microsoft.resourcegraph", "resources"]) => graph::query(world, call),
         (["subscriptions", _, "resourcegroups", _, ..], [first, rest @ ..]) => {
@@ -72,8 +78,8 @@ fn in_group(
     namespace: &str,
     rest: &[&str],
 ) -> Result<Reply, Trouble> {
-    if let [inside @ .., "providers", "microsoft.resources", "tags", "default"] = rest {
-        return group::tags(world, call, namespace, inside);
+    if let [.., "providers", "microsoft.resources", "tags", "default"] = rest {
+        return group::tags(world, call);
     }
     if let ["locks"] = rest
         && namespace == "microsoft.authorization"
