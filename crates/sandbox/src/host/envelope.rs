@@ -6,9 +6,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
-use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::{Map, Value, json};
 
+use super::json::{Json, Members};
 use super::package::DataType;
 use crate::bus::{Delivery, Property};
 
@@ -16,9 +15,10 @@ use crate::bus::{Delivery, Property};
 #[derive(Clone, Debug)]
 pub(super) enum Item {
     Bytes(Vec<u8>),
-    Object(Map<String, Value>),
+    Object(Members),
     Text(String),
     Whole(i64),
+    List(Vec<Json>),
     /// .NET's DateTime: no zone.
     Utc(DateTime<Utc>),
     /// .NET's DateTimeOffset.
@@ -26,149 +26,40 @@ pub(super) enum Item {
 }
 
 impl Item {
-    fn encoded(self) -> Value {
-        match self {
-            Item::Bytes(bytes) => Value::String(STANDARD.encode(bytes)),
-            Item::Object(members) => Value::Object(members),
-            Item::Text(text) => Value::String(Value::String(text).to_string()),
-            Item::Whole(number) => Value::String(number.to_string()),
-            Item::Utc(at) => Value::String(at.format("%Y-%m-%dT%H:%M:%S").to_string()),
-            Item::Offset(at) => Value::String(at.format("%Y-%m-%dT%H:%M:%S+00:00").to_string()),
-        }
-    }
-}
-
-/// What the host knows about an invocation besides what woke it.
-#[derive(Clone, Debug)]
-pub(super) struct System {
-    pub(super) function: String,
-    pub(super) now: DateTime<Utc>,
-    pub(super) random_guid: String,
-}
-
-/// Members in the order they were put, their names compared without regard to case.
-#[derive(Debug, Default)]
-struct Metadata(Vec<(String, Value)>);
-
-impl Metadata {
-    fn put(&mut self, name: &str, item: Item) {
-        let value = item.encoded();
-        let known = self.0.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name));
-        match known {
-            Some((_, there)) => *there = value,
-            None => self.0.push((name.to_owned(), value)),
-        }
-    }
-
-    fn put_some(&mut self, name: &str, text: Option<&String>) {
-        if let Some(text) = text {
-            self.put(name, Item::Text(text.clone()));
-        }
-    }
-
-    fn put_system(&mut self, system: &System) {
-        let members = json!({
-            "MethodName": system.function,
-            "UtcNow": instant(system.now, "Z"),
-            "RandGuid": system.random_guid,
-        });
-        self.put("sys", Item::Object(object(members)));
-    }
-
-    /// Puts the members of a text that is a JSON object, as the host does.
-    fn leak(&mut self, text: &str) {
-        let Ok(Value::Object(members)) = serde_json::from_str(text) else {
-            return;
+    fn encoded(self) -> Json {
+        let inner = match self {
+            Item::Bytes(bytes) => return STANDARD.encode(bytes).into(),
+            Item::Object(members) => return members.into(),
+            Item::Utc(at) => return at.format("%Y-%m-%dT%H:%M:%S").to_string().into(),
+            Item::Offset(at) => return at.format("%Y-%m-%dT%H:%M:%S+00:00").to_string().into(),
+            Item::Text(text) => Json::Text(text),
+            Item::Whole(number) => number.into(),
+            Item::List(values) => values.into(),
         };
-        for (name, value) in members {
-            if name.to_ascii_lowercase().ends_with("trigger") {
-                continue;
-            }
-            match value {
-                Value::Null | Value::Array(_) => {}
-                Value::Object(members) => self.put(&name, Item::Object(members)),
-                Value::Bool(true) => self.put(&name, Item::Text("True".to_owned())),
-                Value::Bool(false) => self.put(&name, Item::Text("False".to_owned())),
-                Value::Number(number) => self.put(&name, Item::Text(number.to_string())),
-                Value::String(text) => {
-                    let text = date_as_dotnet_prints_it(&text).unwrap_or(text);
-                    self.put(&name, Item::Text(text));
-                }
-            }
-        }
+        inner.to_string().into()
     }
 }
 
-impl Serialize for Metadata {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in &self.0 {
-            map.serialize_entry(name, value)?;
-        }
-        map.end()
-    }
-}
-
-/// A message of a queue.
-pub(super) fn message(
-    binding: &str,
-    data_type: DataType,
-    delivery: &Delivery,
-    namespace: &str,
-    system: &System,
-) -> Vec<u8> {
-    let text = match data_type {
-        DataType::Binary => None,
-        DataType::String => Some(String::from_utf8_lossy(&delivery.body).into_owned()),
-    };
-    let data = match &text {
-        Some(text) => Item::Text(text.clone()),
-        None => Item::Bytes(delivery.body.clone()),
-    };
-
-    let mut metadata = Metadata::default();
-    for name in
-        ["MessageReceiver", "MessageSession", "MessageActions", "SessionActions", "ReceiveActions"]
-    {
-        metadata.put(name, Item::Object(Map::new()));
-    }
-    let identifier = crate::guid::of(&["client", namespace, &system.function]);
-    metadata.put(
-        "Client",
-        Item::Object(object(json!({
-            "FullyQualifiedNamespace": namespace,
-            "IsClosed": false,
-            "TransportType": 0,
-            "Identifier": format!("{namespace}-{identifier}"),
-        }))),
-    );
-    metadata.put("DeliveryCount", Item::Whole(delivery.delivery_count.into()));
-    metadata.put("LockToken", Item::Text(delivery.lock_token.clone()));
-    let expires = expiry(delivery);
-    metadata.put("ExpiresAtUtc", Item::Utc(expires));
-    metadata.put("ExpiresAt", Item::Offset(expires));
-    metadata.put("EnqueuedTimeUtc", Item::Utc(delivery.enqueued_at));
-    metadata.put("EnqueuedTime", Item::Offset(delivery.enqueued_at));
-    metadata.put("MessageId", Item::Text(delivery.message_id.clone()));
-    metadata.put_some("ContentType", delivery.content_type.as_ref());
-    metadata.put_some("ReplyTo", delivery.said.reply_to.as_ref());
-    metadata.put("SequenceNumber", Item::Whole(delivery.sequence));
-    metadata.put_some("To", delivery.said.to.as_ref());
-    metadata.put_some("Subject", delivery.said.label.as_ref());
-    metadata.put_some("Label", delivery.said.label.as_ref());
-    metadata.put_some("CorrelationId", delivery.said.correlation_id.as_ref());
-    let properties: Map<String, Value> = delivery.properties.iter().map(property).collect();
-    metadata.put("ApplicationProperties", Item::Object(properties.clone()));
-    metadata.put("UserProperties", Item::Object(properties));
-    metadata.put_some("SessionId", delivery.session_id.as_ref());
-    metadata.put_some("ReplyToSessionId", delivery.said.reply_to_session_id.as_ref());
-    let partition = delivery.said.partition_key.as_ref().or(delivery.session_id.as_ref());
-    metadata.put_some("PartitionKey", partition);
-    metadata.put_system(system);
-    if let Some(text) = &text {
-        metadata.leak(text);
-    }
-    envelope(binding, data, &metadata)
+/// What woke a function.
+#[derive(Clone, Debug)]
+pub(super) enum Payload {
+    Timer {
+        adjusts_for_dst: bool,
+        status: Option<TimerStatus>,
+        is_past_due: bool,
+    },
+    Message {
+        delivery: Box<Delivery>,
+        data_type: DataType,
+        /// Whether it was received in its session.
+        in_session: bool,
+    },
+    /// All that the function gets at once (`cardinality` many).
+    Messages { deliveries: Vec<Delivery>, data_type: DataType },
+    Event(Members),
+    /// As [`Payload::Messages`].
+    Events(Vec<Members>),
+    Http(HttpCall),
 }
 
 /// What a timer remembers of its last run.
@@ -177,29 +68,6 @@ pub(super) struct TimerStatus {
     /// None before the first run.
     pub(super) last: Option<DateTime<Utc>>,
     pub(super) next: DateTime<Utc>,
-}
-
-/// An occurrence of a schedule.
-pub(super) fn timer(
-    binding: &str,
-    adjusts_for_dst: bool,
-    status: Option<TimerStatus>,
-    is_past_due: bool,
-    system: &System,
-) -> Vec<u8> {
-    let never = || "0001-01-01T00:00:00+00:00".to_owned();
-    let status = status.map(|status| {
-        let last = status.last.map_or_else(never, |at| instant(at, "+00:00"));
-        json!({ "Last": last, "Next": instant(status.next, "+00:00"), "LastUpdated": last })
-    });
-    let data = json!({
-        "Schedule": { "AdjustForDST": adjusts_for_dst },
-        "ScheduleStatus": status,
-        "IsPastDue": is_past_due,
-    });
-    let mut metadata = Metadata::default();
-    metadata.put_system(system);
-    envelope(binding, Item::Object(object(data)), &metadata)
 }
 
 /// A request of the public interface that is not forwarded.
@@ -216,33 +84,261 @@ pub(super) struct HttpCall {
     pub(super) keyed: bool,
 }
 
-/// A request.
-pub(super) fn http(binding: &str, call: &HttpCall, system: &System) -> Vec<u8> {
-    let flat = |pairs: &[(String, String)]| -> Map<String, Value> {
-        pairs.iter().map(|(name, value)| (name.clone(), json!(value))).collect()
-    };
-    let mut headers = Map::new();
-    for (name, value) in &call.headers {
-        let values = headers.entry(name.clone()).or_insert_with(|| json!([]));
-        if let Value::Array(values) = values {
-            values.push(json!(value));
+/// What the host knows about an invocation besides what woke it.
+#[derive(Clone, Debug)]
+pub(super) struct System {
+    pub(super) function: String,
+    pub(super) now: DateTime<Utc>,
+    pub(super) random_guid: String,
+    /// The name of the Service Bus namespace.
+    pub(super) namespace: String,
+    /// `RetryContext`, for a function that has a retry policy.
+    pub(super) retry: Option<Members>,
+}
+
+/// The body of the call that tells `binding` of `payload`.
+///
+/// # Errors
+/// When the host itself cannot bind it, and so never calls the handler.
+pub(super) fn encoded(
+    binding: &str,
+    payload: &Payload,
+    system: &System,
+) -> Result<Vec<u8>, String> {
+    let mut metadata = Metadata::default();
+    let data = match payload {
+        Payload::Timer { adjusts_for_dst, status, is_past_due } => {
+            let data = timer(*adjusts_for_dst, *status, *is_past_due);
+            metadata.put_system(system);
+            data
         }
-    }
-    let body = call.body.as_ref().map(|bytes| request_body(call, bytes));
-    let mut data = object(json!({
-        "Url": call.url,
-        "Method": call.method,
-        "Query": flat(&call.query),
-        "Headers": headers,
-        "Params": flat(&call.params),
-        "Identities": [identity(call.keyed)],
-    }));
-    if let Some(body) = &body {
-        data.insert("Body".to_owned(), json!(body));
+        Payload::Message { delivery, data_type, in_session } => {
+            metadata.put_receiver(in_session.then_some(delivery.locked_until), system);
+            metadata.put_message(delivery);
+            metadata.put_system(system);
+            match data_type {
+                DataType::Binary => Item::Bytes(delivery.body.clone()),
+                DataType::String | DataType::Untyped => {
+                    let text = String::from_utf8_lossy(&delivery.body).into_owned();
+                    metadata.leak(&text);
+                    Item::Text(text)
+                }
+            }
+        }
+        Payload::Messages { deliveries, data_type } => {
+            metadata.put_receiver(None, system);
+            metadata.put_messages(deliveries);
+            metadata.put_system(system);
+            let bodies = deliveries.iter().map(|it| batched(&it.body, *data_type));
+            Item::List(bodies.collect::<Result<_, _>>()?)
+        }
+        Payload::Event(event) => {
+            match event.get("data") {
+                None | Some(Json::Null) => {}
+                Some(Json::Object(data)) => metadata.put("data", Item::Object(data.clone())),
+                Some(data) => metadata.put_value("data", data.to_string()),
+            }
+            metadata.put_system(system);
+            Item::Object(event.clone())
+        }
+        Payload::Events(events) => {
+            let data = events.iter().map(|it| it.get("data").cloned().unwrap_or(Json::Null));
+            metadata.put("data", Item::List(data.collect()));
+            metadata.put_system(system);
+            Item::List(events.iter().cloned().map(Json::Object).collect())
+        }
+        Payload::Http(call) => request(call, &mut metadata, system),
+    };
+    let data = Json::Object(Members::default().with(binding, data.encoded()));
+    let metadata = Json::Object(metadata.0);
+    Ok(format!("{{\"Data\":{data},\"Metadata\":{metadata}}}").into_bytes())
+}
+
+/// Members in the order they were put, their names compared without regard to case.
+#[derive(Debug, Default)]
+struct Metadata(Members);
+
+impl Metadata {
+    fn put(&mut self, name: &str, item: Item) {
+        self.put_value(name, item.encoded());
     }
 
-    let mut metadata = Metadata::default();
+    fn put_value(&mut self, name: &str, value: impl Into<Json>) {
+        let known = self.0.0.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        match known {
+            Some((_, there)) => *there = value.into(),
+            None => self.0.0.push((name.to_owned(), value.into())),
+        }
+    }
+
+    fn put_some(&mut self, name: &str, text: Option<&String>) {
+        if let Some(text) = text {
+            self.put(name, Item::Text(text.clone()));
+        }
+    }
+
+    fn put_system(&mut self, system: &System) {
+        let members = Members::default()
+            .with("MethodName", system.function.as_str())
+            .with("UtcNow", instant(system.now, "Z"))
+            .with("RandGuid", system.random_guid.as_str());
+        self.put("sys", Item::Object(members));
+        if let Some(retry) = &system.retry {
+            self.put("RetryContext", Item::Object(retry.clone()));
+        }
+    }
+
+    /// What a function of .NET would settle messages with; all that is seen of it here is until
+    /// when a session is locked.
+    fn put_receiver(&mut self, session_locked_until: Option<DateTime<Utc>>, system: &System) {
+        let lock = session_locked_until.map_or_else(Members::default, |until| {
+            Members::default().with("SessionLockedUntil", instant(until, "+00:00"))
+        });
+        for name in ["MessageReceiver", "MessageSession", "MessageActions", "SessionActions"] {
+            self.put(name, Item::Object(lock.clone()));
+        }
+        self.put("ReceiveActions", Item::Object(Members::default()));
+        let namespace = &system.namespace;
+        let identifier = crate::guid::of(&["client", namespace, &system.function]);
+        let client = Members::default()
+            .with("FullyQualifiedNamespace", namespace.as_str())
+            .with("IsClosed", false)
+            .with("TransportType", 0)
+            .with("Identifier", format!("{namespace}-{identifier}"));
+        self.put("Client", Item::Object(client));
+    }
+
+    fn put_message(&mut self, delivery: &Delivery) {
+        self.put("DeliveryCount", Item::Whole(delivery.delivery_count.into()));
+        self.put("LockToken", Item::Text(delivery.lock_token.clone()));
+        let expires = expiry(delivery);
+        self.put("ExpiresAtUtc", Item::Utc(expires));
+        self.put("ExpiresAt", Item::Offset(expires));
+        self.put("EnqueuedTimeUtc", Item::Utc(delivery.enqueued_at));
+        self.put("EnqueuedTime", Item::Offset(delivery.enqueued_at));
+        self.put("MessageId", Item::Text(delivery.message_id.clone()));
+        self.put_some("ContentType", delivery.content_type.as_ref());
+        self.put_some("ReplyTo", delivery.said.reply_to.as_ref());
+        self.put("SequenceNumber", Item::Whole(delivery.sequence));
+        self.put_some("To", delivery.said.to.as_ref());
+        self.put_some("Subject", delivery.said.label.as_ref());
+        self.put_some("Label", delivery.said.label.as_ref());
+        self.put_some("CorrelationId", delivery.said.correlation_id.as_ref());
+        let properties = properties(delivery);
+        self.put("ApplicationProperties", Item::Object(properties.clone()));
+        self.put("UserProperties", Item::Object(properties));
+        self.put_some("SessionId", delivery.session_id.as_ref());
+        self.put_some("ReplyToSessionId", delivery.said.reply_to_session_id.as_ref());
+        self.put_some("PartitionKey", partition(delivery));
+    }
+
+    /// Of a batch every property is an array, with the nulls and the fractions of a second that a
+    /// single message loses.
+    fn put_messages(&mut self, deliveries: &[Delivery]) {
+        let utc = |at| Json::Text(instant(at, ""));
+        let offset = |at| Json::Text(instant(at, "+00:00"));
+        let of: [(&str, &dyn Fn(&Delivery) -> Json); 21] = [
+            ("DeliveryCount", &|it| i64::from(it.delivery_count).into()),
+            ("DeadLetterSource", &|_| Json::Null),
+            ("LockToken", &|it| it.lock_token.as_str().into()),
+            ("ExpiresAtUtc", &|it| utc(expiry(it))),
+            ("ExpiresAt", &|it| offset(expiry(it))),
+            ("EnqueuedTimeUtc", &|it| utc(it.enqueued_at)),
+            ("EnqueuedTime", &|it| offset(it.enqueued_at)),
+            ("MessageId", &|it| it.message_id.as_str().into()),
+            ("ContentType", &|it| it.content_type.as_ref().into()),
+            ("ReplyTo", &|it| it.said.reply_to.as_ref().into()),
+            ("SequenceNumber", &|it| it.sequence.into()),
+            ("To", &|it| it.said.to.as_ref().into()),
+            ("Subject", &|it| it.said.label.as_ref().into()),
+            ("Label", &|it| it.said.label.as_ref().into()),
+            ("CorrelationId", &|it| it.said.correlation_id.as_ref().into()),
+            ("ApplicationProperties", &|it| properties(it).into()),
+            ("UserProperties", &|it| properties(it).into()),
+            ("SessionId", &|it| it.session_id.as_ref().into()),
+            ("ReplyToSessionId", &|it| it.said.reply_to_session_id.as_ref().into()),
+            ("PartitionKey", &|it| partition(it).into()),
+            ("TransactionPartitionKey", &|_| Json::Null),
+        ];
+        for (name, value) in of {
+            let values = deliveries.iter().map(value).collect();
+            self.put(&format!("{name}Array"), Item::List(values));
+        }
+    }
+
+    /// Puts the members of a text that is a JSON object, as the host does.
+    fn leak(&mut self, text: &str) {
+        let Ok(members) = serde_json::from_str::<Members>(text) else {
+            return;
+        };
+        for (name, value) in members.0 {
+            if name.to_ascii_lowercase().ends_with("trigger") {
+                continue;
+            }
+            match value {
+                Json::Null | Json::List(_) => {}
+                Json::Object(members) => self.put(&name, Item::Object(members)),
+                Json::Flag(true) => self.put(&name, Item::Text("True".to_owned())),
+                Json::Flag(false) => self.put(&name, Item::Text("False".to_owned())),
+                Json::Number(number) => self.put(&name, Item::Text(number.to_string())),
+                Json::Text(text) => {
+                    let text = date_as_dotnet_prints_it(&text).unwrap_or(text);
+                    self.put(&name, Item::Text(text));
+                }
+            }
+        }
+    }
+}
+
+/// One body of a batch. Without a type the host reads each as JSON, and fails on one that is not.
+fn batched(body: &[u8], data_type: DataType) -> Result<Json, String> {
+    match data_type {
+        DataType::Binary => Ok(STANDARD.encode(body).into()),
+        DataType::String => Ok(String::from_utf8_lossy(body).into_owned().into()),
+        DataType::Untyped => serde_json::from_slice(body)
+            .map_err(|error| format!("a message of the batch is not JSON: {error}")),
+    }
+}
+
+fn timer(adjusts_for_dst: bool, status: Option<TimerStatus>, is_past_due: bool) -> Item {
+    let never = || "0001-01-01T00:00:00+00:00".to_owned();
+    let status = status.map(|status| {
+        let last = status.last.map_or_else(never, |at| instant(at, "+00:00"));
+        Members::default()
+            .with("Last", last.as_str())
+            .with("Next", instant(status.next, "+00:00"))
+            .with("LastUpdated", last)
+    });
+    let schedule = Members::default().with("AdjustForDST", adjusts_for_dst);
+    let members = Members::default()
+        .with("Schedule", schedule)
+        .with("ScheduleStatus", status.map_or(Json::Null, Json::Object))
+        .with("IsPastDue", is_past_due);
+    Item::Object(members)
+}
+
+fn request(call: &HttpCall, metadata: &mut Metadata, system: &System) -> Item {
+    let flat = |pairs: &[(String, String)]| {
+        let mut members = Members::default();
+        pairs.iter().for_each(|(name, value)| members.put(name, value.as_str()));
+        members
+    };
+    let mut headers = Members::default();
+    for (name, _) in &call.headers {
+        let values = call.headers.iter().filter(|(other, _)| other == name);
+        let values: Vec<Json> = values.map(|(_, value)| value.as_str().into()).collect();
+        headers.put(name, values);
+    }
+    let body = call.body.as_ref().map(|bytes| request_body(call, bytes));
+    let mut data = Members::default()
+        .with("Url", call.url.as_str())
+        .with("Method", call.method.as_str())
+        .with("Query", flat(&call.query))
+        .with("Headers", headers)
+        .with("Params", flat(&call.params))
+        .with("Identities", vec![Json::Object(identity(call.keyed))]);
     if let Some(body) = &body {
+        data.put("Body", body.as_str());
         metadata.leak(body);
     }
     for (name, value) in call.query.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("code")) {
@@ -254,7 +350,7 @@ pub(super) fn http(binding: &str, call: &HttpCall, system: &System) -> Vec<u8> {
     metadata.put("Query", Item::Object(flat(&call.query)));
     metadata.put("Headers", Item::Object(flat(&call.headers)));
     metadata.put_system(system);
-    envelope(binding, Item::Object(data), &metadata)
+    Item::Object(data)
 }
 
 fn request_body(call: &HttpCall, bytes: &[u8]) -> String {
@@ -266,33 +362,27 @@ fn request_body(call: &HttpCall, bytes: &[u8]) -> String {
     if is_binary { STANDARD.encode(bytes) } else { String::from_utf8_lossy(bytes).into_owned() }
 }
 
-fn identity(keyed: bool) -> Value {
+fn identity(keyed: bool) -> Members {
     let level = if keyed { "Function" } else { "Anonymous" };
-    json!({
-        "AuthenticationType": "WebJobsAuthLevel",
-        "IsAuthenticated": true,
-        "Actor": null,
-        "BootstrapContext": null,
-        "Claims": [{
-            "Issuer": "LOCAL AUTHORITY",
-            "OriginalIssuer": "LOCAL AUTHORITY",
-            "Properties": {},
-            "Type": "http://schemas.microsoft.com/2017/07/functions/claims/authlevel",
-            "Value": level,
-            "ValueType": "http://www.w3.org/2001/XMLSchema#string",
-        }],
-        "Label": null,
-        "Name": null,
-        "NameClaimType": "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name",
-        "RoleClaimType": "http://schemas.microsoft.com/ws/2008/06/identity/claims/role",
-    })
-}
-
-fn envelope(binding: &str, data: Item, metadata: &Metadata) -> Vec<u8> {
-    let data = json!({ binding: data.encoded() });
-    // Serialising to memory cannot fail: all keys are strings.
-    let metadata = serde_json::to_string(metadata).unwrap_or_default();
-    format!("{{\"Data\":{data},\"Metadata\":{metadata}}}").into_bytes()
+    let claim = Members::default()
+        .with("Issuer", "LOCAL AUTHORITY")
+        .with("OriginalIssuer", "LOCAL AUTHORITY")
+        .with("Properties", Members::default())
+        .with("Type", "http://schemas.microsoft.com/2017/07/functions/claims/authlevel")
+        .with("Value", level)
+        .with("ValueType", "http://www.w3.org/2001/XMLSchema#string");
+    let name_claim = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name";
+    let role_claim = "http://schemas.microsoft.com/ws/2008/06/identity/claims/role";
+    Members::default()
+        .with("AuthenticationType", "WebJobsAuthLevel")
+        .with("IsAuthenticated", true)
+        .with("Actor", Json::Null)
+        .with("BootstrapContext", Json::Null)
+        .with("Claims", vec![Json::Object(claim)])
+        .with("Label", Json::Null)
+        .with("Name", Json::Null)
+        .with("NameClaimType", name_claim)
+        .with("RoleClaimType", role_claim)
 }
 
 fn expiry(delivery: &Delivery) -> DateTime<Utc> {
@@ -301,14 +391,18 @@ fn expiry(delivery: &Delivery) -> DateTime<Utc> {
     delivery.enqueued_at.checked_add_signed(life).unwrap_or(end_of_dotnet).min(end_of_dotnet)
 }
 
-fn property((name, value): (&String, &Property)) -> (String, Value) {
-    let value = match value {
-        Property::Text(text) => json!(text),
-        Property::Whole(number) => json!(number),
-        Property::Number(number) => json!(number),
-        Property::Flag(flag) => json!(flag),
+fn partition(delivery: &Delivery) -> Option<&String> {
+    delivery.said.partition_key.as_ref().or(delivery.session_id.as_ref())
+}
+
+fn properties(delivery: &Delivery) -> Members {
+    let value = |property: &Property| match property {
+        Property::Text(text) => text.as_str().into(),
+        Property::Whole(number) => (*number).into(),
+        Property::Number(number) => serde_json::Number::from_f64(*number).map_or(Json::Null, Json::Number),
+        Property::Flag(flag) => (*flag).into(),
     };
-    (name.clone(), value)
+    Members(delivery.properties.iter().map(|(name, it)| (name.clone(), value(it))).collect())
 }
 
 /// As Json.NET writes a date: up to seven digits of a second, no trailing zeros.
@@ -329,13 +423,6 @@ fn date_as_dotnet_prints_it(text: &str) -> Option<String> {
         Err(_) => NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").ok()?,
     };
     Some(at.format("%m/%d/%Y %H:%M:%S").to_string())
-}
-
-fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(members) => members,
-        _ => Map::new(),
-    }
 }
 
 #[cfg(test)]
