@@ -264,6 +264,7 @@ fn rebuilt(vector: &Value) -> Option<(String, String)> {
 /// order of a sender's properties, which the bus does not keep.
 fn comparable(text: &str) -> String {
     let mut body: Members = serde_json::from_str(text).unwrap();
+    assert_eq!(Json::Object(body.clone()).to_string(), text, "what is compared is all there is");
     if let Some((_, Json::Object(metadata))) = body.0.iter_mut().find(|it| it.0 == "Metadata") {
         for (name, value) in &mut metadata.0 {
             let Json::Object(members) = value else { continue };
@@ -273,8 +274,7 @@ fn comparable(text: &str) -> String {
             members.0.retain(|(member, _)| !(name == "Client" && member == "Identifier"));
         }
     }
-    let text_again = Json::Object(body).to_string();
-    text_again
+    Json::Object(body).to_string()
 }
 
 fn retry_context(function: &Value, metadata: &Value) -> Option<Members> {
