@@ -10,5 +10,6 @@ mod processes;
 mod twice;
 mod faults;
 mod bad_input;
+mod events;
 mod people;
 mod layout;
