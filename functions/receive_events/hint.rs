@@ -79,8 +79,8 @@ fn hint(event: Envelope) -> Hint {
     // A run's event names the action below the template.
     let subject = subject.trim_end_matches('/');
     let resource = subject.strip_suffix("/run").unwrap_or(subject).to_owned();
-    let written =
-        r#type == "Microsoft.Resources.ResourceWriteSuccess" || r#type.ends_with(".CreatedOrUpdated");
+    let written = r#type == "Microsoft.Resources.ResourceWriteSuccess"
+        || r#type.ends_with(".CreatedOrUpdated");
     Hint::Changed { resource, written }
 }
 

@@ -26,9 +26,10 @@ pub(super) async fn now(
             continue;
         }
         let Some(stream) = cx.readable(&image.name).await? else { continue };
-        let waits = stream.state.runs().find(|run| {
-            awaited(cx, &image.name, run).is_some_and(|it| changed.contains_key(&it))
-        });
+        let waits = stream
+            .state
+            .runs()
+            .find(|run| awaited(cx, &image.name, run).is_some_and(|it| changed.contains_key(&it)));
         let task = waits.and_then(|run| run.task.clone());
         let Some(task) = task.filter(|it| is_a_look(it.function) && it.due > cx.now) else {
             continue;

@@ -91,8 +91,7 @@ impl Desk {
             ("IDENTITY_HEADER", SECRET.to_owned()),
         ]);
         let child = command(&environment).stdout(Stdio::null()).spawn().unwrap();
-        let desk =
-            Desk { handler: Mutex::new(child), port, environment, store, _serves: serves };
+        let desk = Desk { handler: Mutex::new(child), port, environment, store, _serves: serves };
         let began = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(began.elapsed() < Duration::from_secs(60), "the handler does not start");

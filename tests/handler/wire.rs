@@ -78,7 +78,8 @@ fn sent(vector: &Value, path: &str, body: &str) -> Request {
 #[test]
 fn every_request_of_the_reference_is_answered_and_ours_are_understood() {
     let desk = Desk::start();
-    let own = desk.send(Request::new("POST", "/start_build").invocation("own").chunked(&message(b"x"), 5));
+    let own = desk
+        .send(Request::new("POST", "/start_build").invocation("own").chunked(&message(b"x"), 5));
     assert_eq!(own.status, 200);
     is_heard(&own, "own");
 
@@ -137,7 +138,10 @@ fn understood(name: &str, body: &str) {
         timer if timer.starts_with("timer-") => invocation::timer(bytes).unwrap(),
         "http-not-forwarded" => {
             let request = invocation::http_request(bytes).unwrap();
-            assert_eq!((request.method.as_str(), request.params["id"].as_str()), ("POST", "ubuntu"));
+            assert_eq!(
+                (request.method.as_str(), request.params["id"].as_str()),
+                ("POST", "ubuntu")
+            );
             assert_eq!(request.body.as_deref(), Some("{\"publish\":true}"));
         }
         _ => {}
@@ -170,7 +174,11 @@ fn no_abuse_stops_it_and_each_gets_an_answer() {
         ("not UTF-8", plain(b"{\"Data\":{\"message\":\"\xff\xfe\"}}"), &[200]),
         ("a body that is not base64", plain(b"{\"Data\":{\"message\":\"***\"}}"), &[200]),
         ("deeply nested", plain("[".repeat(100_000).as_bytes()), &[200]),
-        ("another content type", plain(&message(b"x")).header("Content-Type", "text/plain"), &[200]),
+        (
+            "another content type",
+            plain(&message(b"x")).header("Content-Type", "text/plain"),
+            &[200],
+        ),
         ("an unknown function", post("/NoSuch").chunked(b"{}", 9), &[404]),
         ("a function below a function", post("/start_build/x").chunked(b"{}", 9), &[404]),
         ("another method", Request::new("DELETE", "/start_build"), &[405]),
@@ -188,7 +196,7 @@ fn no_abuse_stops_it_and_each_gets_an_answer() {
     let head = desk.send(Request::new("HEAD", "/"));
     assert_eq!((head.status, head.body.len()), (200, 0));
     let refused = desk.kept("refused/");
-    assert!(refused.iter().all(|it| !it.contains("..")), "{refused:?}");
+    assert!(refused.iter().all(|it| it.matches('/').count() == 1), "{refused:?}");
     assert!(desk.kept("ledger/").len() == 1, "somebody wrote to the ledger");
     desk.is_alive();
 }
@@ -222,7 +230,8 @@ fn a_connection_that_breaks_off_and_a_body_that_drips_stop_nobody_else() {
     let dripping = desk.begin(&whole);
 
     let began = Instant::now();
-    let answer = desk.send(Request::new("POST", "/start_build").invocation("a").sized(&message(b"y")));
+    let answer =
+        desk.send(Request::new("POST", "/start_build").invocation("a").sized(&message(b"y")));
     assert_eq!(answer.status, 200);
     assert!(began.elapsed() < Duration::from_secs(10), "it waited for the one that drips");
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::bus::Message;
+use crate::bus::{Message, Property};
 
 fn at(text: &str) -> DateTime<Utc> {
     DateTime::parse_from_rfc3339(text).unwrap().to_utc()
@@ -48,11 +48,8 @@ fn read(bytes: &[u8]) -> Value {
 }
 
 fn message(data_type: DataType, body: &str) -> Value {
-    let payload = Payload::Message {
-        delivery: Box::new(delivery(body)),
-        data_type,
-        in_session: false,
-    };
+    let payload =
+        Payload::Message { delivery: Box::new(delivery(body)), data_type, in_session: false };
     read(&encoded("message", &payload, &system()).unwrap())
 }
 
@@ -101,7 +98,8 @@ fn a_text_leaks_its_members_over_what_the_host_said() {
 fn a_timer_is_told_its_status_before_this_run() {
     let status = TimerStatus { last: None, next: at("2026-09-08T06:00:00Z") };
 
-    let payload = Payload::Timer { adjusts_for_dst: true, status: Some(status), is_past_due: false };
+    let payload =
+        Payload::Timer { adjusts_for_dst: true, status: Some(status), is_past_due: false };
 
     assert_eq!(
         String::from_utf8(encoded("timer", &payload, &system()).unwrap()).unwrap(),
@@ -245,9 +243,9 @@ fn rebuilt(vector: &Value) -> Option<(String, String)> {
                 Payload::Message { delivery, data_type, in_session }
             }
         }
-        "eventGridTrigger" if many => Payload::Events(
-            serde_json::from_str(data.as_str()?).unwrap(),
-        ),
+        "eventGridTrigger" if many => {
+            Payload::Events(serde_json::from_str(data.as_str()?).unwrap())
+        }
         "eventGridTrigger" => {
             let Some(Json::Object(data)) = in_order.get("Data") else { panic!("no Data") };
             let Some(Json::Object(event)) = data.get(name) else { panic!("no event") };

@@ -12,6 +12,7 @@ mod event_grid;
 mod http;
 mod invocation;
 mod json;
+mod metadata;
 pub mod package;
 pub mod process;
 mod retry;
@@ -414,10 +415,8 @@ impl InFlight {
 
 /// The sessions that a call keeps to itself.
 fn sessions(invocation: &Invocation) -> impl Iterator<Item = String> + '_ {
-    let in_sessions = matches!(
-        invocation.function.trigger,
-        Trigger::ServiceBus { sessions: true, .. }
-    );
+    let in_sessions =
+        matches!(invocation.function.trigger, Trigger::ServiceBus { sessions: true, .. });
     let deliveries = invocation.deliveries().iter().filter(move |_| in_sessions);
     deliveries.map(|it| it.session_id.clone().unwrap_or_default())
 }

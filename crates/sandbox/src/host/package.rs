@@ -41,7 +41,12 @@ pub struct Function {
 /// What wakes a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trigger {
-    Timer { schedule: Schedule, text: String, use_monitor: bool, run_on_startup: bool },
+    Timer {
+        schedule: Schedule,
+        text: String,
+        use_monitor: bool,
+        run_on_startup: bool,
+    },
     ServiceBus {
         queue: String,
         data_type: DataType,
@@ -50,7 +55,11 @@ pub enum Trigger {
         /// All that are there come in one call.
         many: bool,
     },
-    Http { route: String, methods: Vec<String>, anonymous: bool },
+    Http {
+        route: String,
+        methods: Vec<String>,
+        anonymous: bool,
+    },
     EventGrid {
         /// All events of a delivery come in one call.
         many: bool,

@@ -272,11 +272,7 @@ impl Supervisor {
     }
 
     #[expect(clippy::disallowed_methods, reason = "a pipe that nobody reads stops the handler")]
-    fn read_lines(
-        &self,
-        pipe: impl AsyncRead + Send + Unpin + 'static,
-        stderr: Option<bool>,
-    ) {
+    fn read_lines(&self, pipe: impl AsyncRead + Send + Unpin + 'static, stderr: Option<bool>) {
         let observer = Arc::clone(&self.observer);
         let mut pipe = BufReader::new(pipe);
         tokio::spawn(async move {

@@ -142,6 +142,19 @@ async fn a_crash_is_followed_by_a_restart_and_the_third_by_one_of_the_host() {
 }
 
 #[tokio::test]
+async fn three_wished_restarts_do_not_end_the_host() {
+    let (process, events) = start("serve");
+    let mut pid = None;
+    for _ in 0..3 {
+        pid = Some(becomes_ready(&process, pid).await);
+        exit(&process, 200).await;
+    }
+    becomes_ready(&process, pid).await;
+
+    assert_eq!(exits(&events, 3).await, [(Some(200), Next::Restart); 3]);
+}
+
+#[tokio::test]
 async fn a_handler_that_leaves_with_0_is_not_started_again() {
     let (process, events) = start("serve");
     becomes_ready(&process, None).await;

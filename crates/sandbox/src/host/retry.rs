@@ -43,9 +43,7 @@ impl Written {
         };
         let most = match self.max_retry_count {
             -1 => None,
-            count => {
-                Some(u32::try_from(count).map_err(|_| format!("`maxRetryCount` is {count}"))?)
-            }
+            count => Some(u32::try_from(count).map_err(|_| format!("`maxRetryCount` is {count}"))?),
         };
         let pause = match self.strategy.to_ascii_lowercase().as_str() {
             "fixeddelay" => Pause::Fixed(interval(&self.delay_interval, "delayInterval")?),
@@ -119,10 +117,9 @@ mod tests {
 
     #[test]
     fn a_fixed_delay_is_the_same_until_it_gives_up() {
-        let retry = read(
-            r#"{"strategy":"fixedDelay","maxRetryCount":2,"delayInterval":"00:00:10"}"#,
-        )
-        .unwrap();
+        let retry =
+            read(r#"{"strategy":"fixedDelay","maxRetryCount":2,"delayInterval":"00:00:10"}"#)
+                .unwrap();
 
         let pauses: Vec<_> = (0..4).map(|it| retry.pause_after(it)).collect();
         let ten = Some(TimeDelta::seconds(10));

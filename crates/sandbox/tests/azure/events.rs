@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use sandbox::azure::AzureOptions;
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, TEMPLATE, WEB, desk, desk_of};
+use crate::desk::{Desk, TEMPLATE, WEB, desk, desk_with};
 
 fn received(desk: &Desk) -> Vec<Value> {
     let mut events = Vec::new();
@@ -84,9 +83,10 @@ fn without_http_request(mut event: Value) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn events_have_the_members_of_the_documented_samples_in_both_schemas() {
-    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference/event-samples");
+    let samples =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference/event-samples");
     for (extra, schema) in [("", "cloudevents"), ("eventGrid: eventGrid\n", "eventgrid")] {
-        let desk = desk_of("", extra, AzureOptions::default());
+        let desk = desk_with(extra);
         desk.delete(&format!("{WEB}/versions/1.2.0")).await;
         desk.wait(200.0);
         desk.azure.settle().unwrap();
@@ -98,7 +98,8 @@ async fn events_have_the_members_of_the_documented_samples_in_both_schemas() {
             assert_eq!(event["dataVersion"], "2");
         }
         assert_eq!(event["data"]["resourceUri"], event["subject"]);
-        let sample = samples.join(format!("arm-gallery-image-version-delete-success.{schema}.json"));
+        let sample =
+            samples.join(format!("arm-gallery-image-version-delete-success.{schema}.json"));
         let Ok(sample) = std::fs::read(sample) else {
             println!("skipped: the reference is not beside this repository");
             continue;

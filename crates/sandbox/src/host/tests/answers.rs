@@ -53,9 +53,10 @@ fn of_the_reference() -> Vec<Reply> {
         }
         let response = &vector["response"];
         let status = u16::try_from(response["status"].as_u64().unwrap()).unwrap();
-        let kind = response["headers"].as_array().unwrap().iter().find_map(|it| {
-            (it[0] == "Content-Type").then(|| it[1].as_str().unwrap().to_owned())
-        });
+        let kind =
+            response["headers"].as_array().unwrap().iter().find_map(|it| {
+                (it[0] == "Content-Type").then(|| it[1].as_str().unwrap().to_owned())
+            });
         let body = response["body_raw"].as_str().unwrap().to_owned();
         replies.push((name, status, kind, body, vector["host"]["result"].as_str().unwrap().into()));
     }
@@ -183,10 +184,15 @@ async fn a_request_that_is_forwarded_arrives_as_it_was_and_so_does_its_answer() 
     let desk = Desk::paused();
     let host_json = json!({"version": "2.0", "customHandler": {
         "enableForwardingHttpRequest": true, "description": {"defaultExecutablePath": "handler"}}});
-    let host = desk.host_of(&host_json, None, &[route("h", "x/{id}", "anonymous")], |call: Call| async move {
-        // Not a success, and not a failure of the invocation either.
-        (StatusCode::IM_A_TEAPOT, [("x-mine", "1")], call.body.to_string()).into_response()
-    });
+    let host = desk.host_of(
+        &host_json,
+        None,
+        &[route("h", "x/{id}", "anonymous")],
+        |call: Call| async move {
+            // Not a success, and not a failure of the invocation either.
+            (StatusCode::IM_A_TEAPOT, [("x-mine", "1")], call.body.to_string()).into_response()
+        },
+    );
     let request = |length: bool| {
         let mut request = Request::post("/api/x/7?force=true&who=a%20b").header("user-agent", "me");
         if length {
@@ -196,7 +202,10 @@ async fn a_request_that_is_forwarded_arrives_as_it_was_and_so_does_its_answer() 
     };
 
     let answer = host.router().oneshot(request(true)).await.unwrap();
-    assert_eq!((answer.status().as_u16(), &answer.headers()["x-mine"]), (418, &"1".parse().unwrap()));
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["x-mine"]),
+        (418, &"1".parse().unwrap())
+    );
     let chunked = host.router().oneshot(request(false)).await.unwrap();
     assert_eq!(chunked.status(), 418);
 

@@ -166,3 +166,16 @@ async fn a_message_keeps_its_lock_between_attempts_and_is_given_back_after_the_l
     let two = |at| (at, json!("2"));
     assert_eq!(told, [one(0), one(10), one(20), two(20), two(30)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_hanging_message_keeps_its_lock_until_the_function_ends() {
+    let desk = Desk::paused();
+    let host = desk.host(&[queue("a")], |call: Call| async move {
+        if call.seconds() == 0 { StatusCode::NO_CONTENT.into_response() } else { good(call).await }
+    });
+    desk.send("a", "x", 0);
+
+    host.run_until(after(2)).await.unwrap();
+
+    assert_eq!(desk.calls().iter().map(Call::seconds).collect::<Vec<_>>(), [0, 300]);
+}
