@@ -1,6 +1,7 @@
 //! The dispatcher: the host's invocation in, a step, one ledger entry, and the messages that the
 //! ledger then wants (`outbox.rs`).
 
+use std::panic::AssertUnwindSafe;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -15,6 +16,7 @@ use axum::routing::{get, post};
 use bus::Pointer;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta};
+use futures::FutureExt;
 use http_body_util::{BodyExt, Limited};
 use ledger::{Ledger, Stream, StreamName};
 use rules::catalog::Catalog;
@@ -27,6 +29,7 @@ use tracing::{error, info, warn};
 
 use crate::context::{Context, Visit};
 use crate::invocation::{self, HttpAnswer};
+use crate::refusal::keepable;
 use crate::settings::Settings;
 use crate::step::{Done, Failure, back_off};
 use crate::{
@@ -258,10 +261,11 @@ impl App {
                         return Ok(invocation::done());
                     }
                 }
-                Err(
-                    Failure::Never { why, .. } | Failure::Broken(why) | Failure::Later { why, .. },
-                ) => return self.refuse(cx, said_id, &why, body).await,
-                Err(Failure::Ledger(why)) => return Err(Ill(why)),
+                Err(Failure::Never { why, .. } | Failure::Broken(why)) => {
+                    return self.refuse(cx, said_id, &why, body).await;
+                }
+                // A hint is nobody's wish yet, so only its message can come again.
+                Err(Failure::Later { why, .. } | Failure::Ledger(why)) => return Err(Ill(why)),
                 Err(Failure::Overtaken) => {}
             }
         }
@@ -278,7 +282,7 @@ impl App {
     ) -> Result<Response, Ill> {
         let id = said_id.unwrap_or(&cx.invocation);
         warn!(function = cx.by, invocation = %cx.invocation, "Refused a message: {why}");
-        self.ledger.refuse(id, why, body).await.map_err(ill)?;
+        self.ledger.refuse(id, why, &keepable(body)).await.map_err(ill)?;
         Ok(invocation::done())
     }
 
@@ -549,7 +553,14 @@ async fn invoke(
             return refused(StatusCode::PAYLOAD_TOO_LARGE, &why);
         }
     };
-    app.call(&function, &parts.headers, body).await
+    // Every step keeps what it has done in the ledger alone, so that one which broke off halfway
+    // leaves nothing behind that the next could stumble over.
+    let call = AssertUnwindSafe(app.call(&function, &parts.headers, body));
+    let Ok(answer) = call.catch_unwind().await else {
+        error!(function, "The invocation panicked");
+        return invocation::failed("the step panicked; its last words are in the log");
+    };
+    answer
 }
 
 /// What a person asked for cannot be, for this reason.

@@ -67,15 +67,27 @@ pub fn queue_message(body: &[u8]) -> Result<QueueMessage, BadInvocation> {
     }
 
     let (data, metadata) = read::<Data>(body)?;
-    let body = STANDARD
-        .decode(data.message.as_bytes())
-        .map_err(|_| BadInvocation("`Data.message` is not base64; bind it as binary".to_owned()))?;
+    let body = payload(&data.message)?;
     // A string in Metadata is JSON inside a JSON string.
     let said_id = metadata
         .get("MessageId")
         .and_then(Value::as_str)
         .and_then(|text| serde_json::from_str(text).ok());
     Ok(QueueMessage { said_id, body: body.into() })
+}
+
+/// The bytes of a message: base64 when it is bound as binary. Bound as a string it is JSON text
+/// inside the JSON string, which always begins with a quotation mark, and base64 never does.
+fn payload(data: &str) -> Result<Vec<u8>, BadInvocation> {
+    if data.starts_with('"') {
+        let text = serde_json::from_str::<String>(data);
+        let bad = |error| BadInvocation(format!("`Data.message` is not a JSON string: {error}"));
+        return text.map(String::into_bytes).map_err(bad);
+    }
+    STANDARD.decode(data.as_bytes()).map_err(|_| {
+        let why = "`Data.message` is not one message; bind it as binary, with cardinality one";
+        BadInvocation(why.to_owned())
+    })
 }
 
 /// Reads the invocation of an http function; its binding is called `req`.
@@ -153,11 +165,20 @@ mod tests {
     }
 
     #[test]
-    fn a_message_bound_as_a_string_is_refused_with_the_cure() {
-        let body = br#"{"Data":{"message":"\"{}\""},"Metadata":{}}"#;
+    fn a_message_bound_as_a_string_is_decoded_twice() {
+        let body = br#"{"Data":{"message":"\"{\\\"a\\\":\\\"w\u00f6rld\\\"}\""},"Metadata":{}}"#;
+
+        let message = queue_message(body).unwrap();
+
+        assert_eq!(&message.body[..], r#"{"a":"wörld"}"#.as_bytes());
+    }
+
+    #[test]
+    fn a_batch_is_refused_with_the_cure() {
+        let body = br#"{"Data":{"message":"[\"eyJhIjoxfQ==\"]"},"Metadata":{}}"#;
         let error = queue_message(body).unwrap_err();
 
-        assert!(error.to_string().contains("bind it as binary"), "{error}");
+        assert!(error.to_string().contains("with cardinality one"), "{error}");
     }
 
     #[test]

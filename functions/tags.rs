@@ -67,6 +67,15 @@ pub fn time(tags: &BTreeMap<String, String>, name: &str) -> Option<DateTime<Utc>
     DateTime::parse_from_rfc3339(text).ok().map(|it| it.to_utc())
 }
 
+/// True when the tags say that the version is released, and nothing that Azure shows of it speaks
+/// against that: what a version is worth that is not in our ledger.
+pub fn say_released(version: &arm::Version) -> bool {
+    let standing = version.tags.get(STANDING).map(String::as_str);
+    standing == Some(Standing::Released.as_str())
+        && version.provisioning == arm::Provisioning::Succeeded
+        && !version.exclude_from_latest
+}
+
 /// True when the tags say that Goldsmith made the version for this image.
 pub fn are_ours(tags: &BTreeMap<String, String>, image: &ImageName) -> bool {
     tags.get(IMAGE).is_some_and(|it| it == image.as_str())

@@ -1,12 +1,12 @@
 //! Which exact version of its base an image is built from.
 
-use arm::{Provisioning, ReplicationState};
+use arm::ReplicationState;
 use rules::catalog::{Base, Image};
 use rules::event::PinnedBase;
-use rules::standing::Standing;
+use rules::trigger::Trigger;
 use rules::{ImageName, VersionNumber};
 
-use crate::{Context, Failure};
+use crate::{Context, Failure, tags};
 
 /// What was found.
 pub(super) enum Found {
@@ -18,8 +18,13 @@ pub(super) enum Found {
 }
 
 /// Pins the base of `image`: the newest version that the build region offers of a platform image;
-/// of a parent, the newest that reached its moment and is replicated where it is built.
-pub(super) async fn pin(cx: &Context, image: &Image) -> Result<Found, Failure> {
+/// of a parent, the newest that reached its moment and is replicated where it is built, be it one
+/// that somebody else made and a trigger named.
+pub(super) async fn pin(
+    cx: &Context,
+    image: &Image,
+    triggers: &[Trigger],
+) -> Result<Found, Failure> {
     match &image.base {
         Base::Platform(platform) => {
             let gallery = &cx.catalog.gallery;
@@ -35,11 +40,21 @@ pub(super) async fn pin(cx: &Context, image: &Image) -> Result<Found, Failure> {
             };
             Ok(Found::Pinned(PinnedBase::Platform { version: version.to_owned() }))
         }
-        Base::Image(parent) => pin_parent(cx, parent).await,
+        Base::Image(parent) => {
+            let named = triggers.iter().filter_map(|trigger| match trigger {
+                Trigger::Parent { image, version } if image == parent => Some(*version),
+                _ => None,
+            });
+            pin_parent(cx, parent, named.max()).await
+        }
     }
 }
 
-async fn pin_parent(cx: &Context, parent: &ImageName) -> Result<Found, Failure> {
+async fn pin_parent(
+    cx: &Context,
+    parent: &ImageName,
+    named: Option<VersionNumber>,
+) -> Result<Found, Failure> {
     let Some(policy) = cx.catalog.image(parent) else {
         return Err(Failure::never(format!("its parent `{parent}` is not in the catalog")));
     };
@@ -47,11 +62,25 @@ async fn pin_parent(cx: &Context, parent: &ImageName) -> Result<Found, Failure> 
     let adopted = newest_adopted(cx, parent, |it| state.versions.contains_key(&it));
     let candidates = state.at_moment(policy.children_build_when);
     let mut found = None;
+    let mut candidates = candidates.peekable();
+    let newest = candidates.peek().copied();
+    if let Some(named) = named.filter(|it| !state.versions.contains_key(it))
+        && newest.is_none_or(|ours| named > ours)
+    {
+        match cx.arm.version(&cx.definition(parent).version(named)).await {
+            Ok(version) if tags::say_released(&version) => found = Some((named, version)),
+            // Taken back or deleted since it was heard of.
+            Ok(_) | Err(arm::Error::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
     for number in candidates {
+        if found.is_some() {
+            break;
+        }
         match cx.arm.version(&cx.definition(parent).version(number)).await {
             Ok(version) => {
                 found = Some((number, version));
-                break;
             }
             // Somebody has deleted it; the one before it will do.
             Err(arm::Error::NotFound { .. }) => {}
@@ -88,12 +117,6 @@ async fn newest_adopted(
         Err(arm::Error::NotFound { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let released = |it: &&arm::Version| {
-        let standing = it.tags.get(crate::tags::STANDING).map(String::as_str);
-        standing == Some(Standing::Released.as_str())
-            && it.provisioning == Provisioning::Succeeded
-            && !it.exclude_from_latest
-            && !is_in_ledger(it.number)
-    };
+    let released = |it: &&arm::Version| tags::say_released(it) && !is_in_ledger(it.number);
     Ok(versions.iter().filter(released).map(|it| it.number).max())
 }

@@ -58,7 +58,7 @@ async fn open_run(cx: &Context, visit: &mut Visit) -> Step {
         Err(error) => return Err(error.into()),
     }
 
-    let base = match base::pin(cx, &image).await? {
+    let base = match base::pin(cx, &image, &state.pending).await? {
         base::Found::Pinned(base) => base,
         base::Found::None { because } => {
             let refuse = |trigger: &Trigger| Event::TriggerRefused {

@@ -4,14 +4,19 @@
 
 use serde::Deserialize;
 
-/// The most events of one message.
-const MOST_EVENTS: usize = 1000;
+/// The most events of one message: what Event Grid puts in one delivery at most
+/// (<https://learn.microsoft.com/azure/event-grid/delivery-and-retry#output-batching>).
+const MOST_EVENTS: usize = 5000;
 
 /// What an event hints at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Hint {
     /// A resource was written, deleted or acted on.
-    Changed { resource: String },
+    Changed {
+        resource: String,
+        /// Whether it may be there now, and was not before.
+        written: bool,
+    },
     /// A pipeline wants an image rebuilt: a CloudEvent of the type `Goldsmith.RebuildRequested`
     /// whose subject is the image.
     Rebuild { image: String, request: String, by: String },
@@ -74,7 +79,9 @@ fn hint(event: Envelope) -> Hint {
     // A run's event names the action below the template.
     let subject = subject.trim_end_matches('/');
     let resource = subject.strip_suffix("/run").unwrap_or(subject).to_owned();
-    Hint::Changed { resource }
+    let written = r#type == "Microsoft.Resources.ResourceWriteSuccess"
+        || r#type.ends_with(".CreatedOrUpdated");
+    Hint::Changed { resource, written }
 }
 
 #[cfg(test)]
@@ -92,9 +99,9 @@ mod tests {
             r#"[{{"id":"1","topic":"t","eventType":"Microsoft.Resources.ResourceWriteSuccess","subject":"{TEMPLATE}","dataVersion":"2"}}]"#
         );
 
-        let expected = vec![Hint::Changed { resource: TEMPLATE.to_owned() }];
-        assert_eq!(read(cloud.as_bytes()).unwrap(), expected);
-        assert_eq!(read(grid.as_bytes()).unwrap(), expected);
+        let expected = |written| vec![Hint::Changed { resource: TEMPLATE.to_owned(), written }];
+        assert_eq!(read(cloud.as_bytes()).unwrap(), expected(false));
+        assert_eq!(read(grid.as_bytes()).unwrap(), expected(true));
     }
 
     #[test]

@@ -3,13 +3,15 @@
 //! the resource follows, never a belief.
 
 mod hint;
+mod look;
+mod newcomer;
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use rules::catalog::{Image, Moment};
 use rules::event::Event;
-use rules::state::Stage;
 use rules::trigger::{Admission, Trigger, admit};
-use rules::wake::Function;
 use rules::{ImageName, VersionNumber};
 use tracing::error;
 
@@ -61,13 +63,15 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     Ok(Done::RecordElsewhere { records, events })
 }
 
-/// What a hint from outside comes to.
+/// What a hint from outside comes to. However many events a message has, Azure is asked at most once
+/// for each image that it names, and about nothing outside our gallery.
 ///
 /// # Errors
-/// [`Failure::Never`] when the body is no event.
+/// [`Failure::Never`] when the body is no event; [`Failure::Later`] when Azure cannot be asked now.
 pub async fn hear(cx: &Context, body: &Bytes) -> Result<Vec<Record>, Failure> {
     let hints = hint::read(body).map_err(Failure::never)?;
     let mut records: Vec<Record> = Vec::new();
+    let mut changed: BTreeMap<String, bool> = BTreeMap::new();
     for hint in hints {
         match hint {
             Hint::Rebuild { image, request, by } => {
@@ -78,9 +82,18 @@ pub async fn hear(cx: &Context, body: &Bytes) -> Result<Vec<Record>, Failure> {
                     merge(&mut records, accept(cx, &image, trigger).await?);
                 }
             }
-            Hint::Changed { resource } => merge(&mut records, look_now(cx, &resource).await?),
+            // Of many events about one thing one is enough.
+            Hint::Changed { resource, written } => {
+                *changed.entry(resource.to_ascii_lowercase()).or_default() |= written;
+            }
             Hint::Other => {}
         }
+    }
+    for record in look::now(cx, &changed).await? {
+        merge(&mut records, Some(record));
+    }
+    for record in newcomer::triggers(cx, &changed).await? {
+        merge(&mut records, Some(record));
     }
     Ok(records)
 }
@@ -106,35 +119,4 @@ async fn accept(
         Admission::Known => return Ok(None),
     };
     Ok(Some((stream, vec![events])))
-}
-
-/// When a run waits for this very resource, its look is due now. The look reads the resource, so a
-/// forged event does no harm; and only a wish that is due later is woken, so many do none either.
-async fn look_now(cx: &Context, resource: &str) -> Result<Option<Record>, Failure> {
-    for image in &cx.catalog.images {
-        let definition = cx.definition(&image.name).to_string();
-        let Some(stream) = cx.readable(&image.name).await? else { continue };
-        let waits = stream.state.runs().find(|run| {
-            let awaited = match run.stage {
-                Stage::Building => cx.template(&run.template).to_string(),
-                Stage::Replicating | Stage::Releasing { .. } => {
-                    format!("{definition}/versions/{}", run.version)
-                }
-                _ => return false,
-            };
-            awaited.eq_ignore_ascii_case(resource)
-        });
-        let task = waits.and_then(|run| run.task.clone());
-        let Some(task) = task.filter(|it| is_a_look(it.function) && it.due > cx.now) else {
-            continue;
-        };
-        let (seq, function, generation) = (task.seq, task.function, task.generation + 1);
-        let woken = Event::RunWoken { seq, function, generation };
-        return Ok(Some((stream, vec![vec![woken]])));
-    }
-    Ok(None)
-}
-
-fn is_a_look(function: Function) -> bool {
-    matches!(function, Function::FollowBuild | Function::FollowVersion)
 }

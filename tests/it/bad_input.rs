@@ -1,5 +1,9 @@
 //! Bad input gets a clear answer, loses nothing and stops nobody else.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -8,9 +12,10 @@ use http::Method;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use rules::event::Event;
-use seam::Request;
+use seam::{Fault, Request, Response, Wire};
 
 use crate::desk::{Desk, HANDLER};
+use crate::spoiled::Spoil;
 
 fn request(method: Method, path: &str, body: impl Into<Bytes>) -> Request {
     let mut request = Request::new(body.into());
@@ -129,6 +134,40 @@ async fn an_event_that_says_a_build_is_over_is_only_a_reason_to_look() {
     let events = desk.events("windows-2022-base").await;
     let woken: Vec<&Event> = events[before..].iter().collect();
     assert!(matches!(woken[..], [Event::RunWoken { .. }]), "{woken:?}");
+}
+
+/// Panics once, in the middle of a step.
+#[derive(Debug)]
+struct Trapdoor {
+    wire: Arc<dyn Wire>,
+    open: AtomicBool,
+}
+
+#[async_trait]
+impl Wire for Trapdoor {
+    async fn send(&self, request: Request) -> Result<Response, Fault> {
+        let is_write = request.method() == Method::PUT;
+        let is_template = request.uri().path().contains("imageTemplates");
+        assert!(!(is_write && is_template && self.open.swap(false, Ordering::Relaxed)), "trapdoor");
+        self.wire.send(request).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_step_fails_that_invocation_and_the_next_one_goes_on() {
+    let open = AtomicBool::new(true);
+    let mut desk = Desk::spoiled(Spoil {
+        world: Box::new(move |wire| Arc::new(Trapdoor { wire, open })),
+        ..Spoil::default()
+    })
+    .await;
+
+    desk.run_until_over(30).await;
+
+    let ailments = desk.ailments.lock().unwrap().clone();
+    let [ailment] = &ailments[..] else { panic!("{ailments:?}") };
+    assert!(ailment.contains("create_template ended Failed"), "{ailment}");
+    assert!(ailment.contains("500 (Internal Server Error)"), "{ailment}");
 }
 
 #[tokio::test(start_paused = true)]

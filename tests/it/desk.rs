@@ -9,6 +9,7 @@ use axum::Router;
 use chrono::{DateTime, Utc};
 use cli::load::{self, Loaded};
 use functions::{App, Settings};
+use futures::StreamExt;
 use ledger::{Entry, Ledger, StreamName};
 use object_store::{ObjectStore, ObjectStoreExt};
 use rules::ImageName;
@@ -228,6 +229,30 @@ impl Desk {
     pub(crate) async fn blob(&self, key: &str) -> Vec<u8> {
         let got = self.store().get(&object_store::path::Path::from(key)).await.unwrap();
         got.bytes().await.unwrap().to_vec()
+    }
+
+    /// The keys of the store under `prefix`.
+    pub(crate) async fn keys(&self, prefix: &str) -> Vec<String> {
+        let store = self.store();
+        let mut objects = store.list(Some(&object_store::path::Path::from(prefix)));
+        let mut keys = Vec::new();
+        while let Some(object) = objects.next().await {
+            keys.push(object.unwrap().location.to_string());
+        }
+        keys
+    }
+
+    /// Writes a resource as somebody else, past the product's own client; the status of the answer.
+    pub(crate) async fn arm_put(&self, id: &str, body: &serde_json::Value) -> u16 {
+        let mut request = seam::Request::new(body.to_string().into());
+        *request.method_mut() = http::Method::PUT;
+        *request.uri_mut() = format!("http://{ARM}{id}?api-version=2024-03-03").parse().unwrap();
+        for (name, value) in
+            [("authorization", "Bearer a-token"), ("content-type", "application/json")]
+        {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        self.world.send(request).await.unwrap().status.as_u16()
     }
 
     /// How many templates are in the build group.

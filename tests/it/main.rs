@@ -13,5 +13,6 @@ mod cloud;
 mod twice;
 mod faults;
 mod bad_input;
+mod events;
 mod people;
 mod layout;

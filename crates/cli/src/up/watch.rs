@@ -9,7 +9,7 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use sandbox::azure::Azure;
 use sandbox::host::process::Next;
-use sandbox::host::{Activity, ProcessEvent};
+use sandbox::host::{Activity, Level, ProcessEvent};
 use seam::Clock;
 
 use super::ending;
@@ -149,6 +149,8 @@ impl<'a> Watch<'a> {
     /// When there will be no handler any more, or its log cannot be written.
     pub fn process(&mut self, event: ProcessEvent) -> anyhow::Result<Option<u32>> {
         match event {
+            // What a handler says to its host and to tools is for nobody else.
+            ProcessEvent::Line { level: Level::System | Level::Tooling, .. } => Ok(None),
             ProcessEvent::Line { text, .. } => {
                 writeln!(self.log, "{text}").context("writing the handler's log")?;
                 if self.verbose {

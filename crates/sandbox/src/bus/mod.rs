@@ -12,7 +12,7 @@ mod properties;
 mod routes;
 mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -82,6 +82,16 @@ pub enum Abandoned {
     Redelivered,
     /// It had been delivered as often as the queue allows.
     DeadLettered,
+}
+
+/// Whose messages are received.
+#[derive(Clone, Copy, Debug)]
+pub enum Sessions<'a> {
+    Any,
+    /// Of none of these sessions: somebody has them.
+    Except(&'a BTreeSet<String>),
+    /// Of this session.
+    Only(&'a str),
 }
 
 impl Bus {
@@ -220,9 +230,21 @@ impl Bus {
     /// # Errors
     /// [`BusError::NoQueue`].
     pub fn receive(&self, queue: &str) -> Result<Option<Delivery>, BusError> {
+        self.receive_of(queue, Sessions::Any)
+    }
+
+    /// [`Bus::receive`], of these sessions alone.
+    ///
+    /// # Errors
+    /// [`BusError::NoQueue`].
+    pub fn receive_of(
+        &self,
+        queue: &str,
+        sessions: Sessions<'_>,
+    ) -> Result<Option<Delivery>, BusError> {
         let shelf = self.shelf(queue)?;
         let now = self.clock.now();
-        self.on(&shelf, |transaction, shelf| shelf.lock_next(transaction, now))
+        self.on(&shelf, |transaction, shelf| shelf.lock_next_of(transaction, sessions, now))
     }
 
     /// Takes the next message of `queue` away for good and returns it.

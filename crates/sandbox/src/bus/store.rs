@@ -10,7 +10,7 @@ use crate::guid;
 
 use super::message::{DeadLetter, Delivery, Message, Property, Said};
 use super::options::QueueOptions;
-use super::{Abandoned, BusError, Counts};
+use super::{Abandoned, BusError, Counts, Sessions};
 
 const SCHEDULED: u8 = 0;
 const ACTIVE: u8 = 1;
@@ -119,8 +119,22 @@ impl Shelf {
         transaction: &Transaction<'_>,
         now: DateTime<Utc>,
     ) -> Result<Option<Delivery>, BusError> {
+        self.lock_next_of(transaction, Sessions::Any, now)
+    }
+
+    /// Locks the next message of these sessions.
+    pub(super) fn lock_next_of(
+        &mut self,
+        transaction: &Transaction<'_>,
+        sessions: Sessions<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Delivery>, BusError> {
         self.settle(transaction, now)?;
-        let Some(sequence) = self.first_ready(transaction)? else {
+        let first = match sessions {
+            Sessions::Any => self.first_ready(transaction)?,
+            Sessions::Except(_) | Sessions::Only(_) => self.first_of(transaction, sessions)?,
+        };
+        let Some(sequence) = first else {
             return Ok(None);
         };
 
@@ -425,6 +439,32 @@ impl Shelf {
             )?
             .query_row(params![self.queue, self.dead, ACTIVE], |row| row.get(0))
             .optional()
+    }
+
+    /// The first ready message whose session is wanted.
+    fn first_of(
+        &self,
+        transaction: &Transaction<'_>,
+        sessions: Sessions<'_>,
+    ) -> rusqlite::Result<Option<i64>> {
+        let mut statement = transaction.prepare_cached(
+            "SELECT sequence, session_id FROM bus_messages
+             WHERE queue = ?1 AND dead = ?2 AND state = ?3 ORDER BY sequence",
+        )?;
+        let mut rows = statement.query(params![self.queue, self.dead, ACTIVE])?;
+        while let Some(row) = rows.next()? {
+            let session: Option<String> = row.get(1)?;
+            let session = session.unwrap_or_default();
+            let wanted = match sessions {
+                Sessions::Any => true,
+                Sessions::Except(busy) => !busy.contains(&session),
+                Sessions::Only(one) => session == one,
+            };
+            if wanted {
+                return row.get(0).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     fn read(&self, transaction: &Transaction<'_>, sequence: i64) -> rusqlite::Result<Delivery> {

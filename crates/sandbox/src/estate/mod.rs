@@ -26,9 +26,10 @@ pub struct Estate {
     /// Named sets of subscriptions, as Resource Graph may be asked about them.
     #[serde(default)]
     pub management_groups: Vec<ManagementGroup>,
-    /// True: Event Grid delivers what happened to templates and versions to the queue `ingress`.
+    /// True: Event Grid delivers what happened to templates and versions to the queue `ingress`, in
+    /// the CloudEvents schema. Or the schema: `cloudEvents`, `eventGrid`.
     #[serde(default)]
-    pub event_grid: bool,
+    pub event_grid: EventGrid,
     /// The Marketplace images that exist, with their history and their future.
     #[serde(default)]
     pub marketplace: Vec<PlatformImage>,
@@ -57,6 +58,41 @@ pub struct Estate {
     /// How Azure behaves where its documents and every recording are silent.
     #[serde(default)]
     pub variants: Variants,
+}
+
+/// Whether there are events, and in which schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum EventGrid {
+    Told(bool),
+    In(EventSchema),
+}
+
+/// How Event Grid writes an event down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum EventSchema {
+    /// One object.
+    CloudEvents,
+    /// An array of one.
+    EventGrid,
+}
+
+impl Default for EventGrid {
+    fn default() -> EventGrid {
+        EventGrid::Told(false)
+    }
+}
+
+impl EventGrid {
+    /// The schema of the events; None when there are none.
+    pub fn schema(self) -> Option<EventSchema> {
+        match self {
+            EventGrid::Told(false) => None,
+            EventGrid::Told(true) => Some(EventSchema::CloudEvents),
+            EventGrid::In(schema) => Some(schema),
+        }
+    }
 }
 
 /// A subscription.

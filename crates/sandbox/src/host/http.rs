@@ -1,30 +1,34 @@
-//! Functions that a request wakes: `/api/{route}`, not forwarded, as the host does it by default.
+//! Functions that a request wakes: `/api/{route}`. By default the handler is told of the request;
+//! where host.json wants it, it gets the request itself.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::header::HOST;
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, request::Parts};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::answer::Reply;
-use super::envelope::{self, HttpCall};
-use super::invocation::{Invocation, Result as Invoked};
+use super::envelope::{HttpCall, Payload};
+use super::event_grid;
+use super::invocation::{Asked, Forwarded, Passed, Result as Invoked};
 use super::{Function, Host, Trigger};
-use crate::desk::Hold;
 
 /// What the platform lets through.
-const LARGEST_BODY_BYTES: usize = 210 * 1024 * 1024;
+pub(super) const LARGEST_BODY_BYTES: usize = 210 * 1024 * 1024;
 
 pub(super) fn router(host: Arc<Host>) -> Router {
     Router::new().fallback(answer).layer(DefaultBodyLimit::disable()).with_state(host)
 }
 
 async fn answer(State(host): State<Arc<Host>>, request: Request) -> Response {
+    if request.uri().path().eq_ignore_ascii_case(event_grid::PATH) {
+        return event_grid::answer(&host, request).await;
+    }
     let (parts, body) = request.into_parts();
     let found = host.package.functions.iter().filter_map(|function| {
         let Trigger::Http { route, methods, anonymous } = &function.trigger else { return None };
@@ -48,41 +52,58 @@ async fn answer(State(host): State<Arc<Host>>, request: Request) -> Response {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
 
-    let call = HttpCall {
-        url: url(&parts),
-        method: parts.method.to_string(),
-        query,
-        headers: headers(&parts.headers),
-        params,
-        body: (!body.is_empty()).then(|| body.to_vec()),
-        keyed,
+    let asked = if function.forwarded {
+        Asked::Forwarded(forwarded(&parts, &query, body))
+    } else {
+        Asked::Told(Payload::Http(HttpCall {
+            url: url(&parts),
+            method: parts.method.to_string(),
+            query,
+            headers: headers(&parts.headers),
+            params,
+            body: (!body.is_empty()).then(|| body.to_vec()),
+            keyed,
+        }))
     };
-    wake(&host, function, &call).await
-}
-
-async fn wake(host: &Host, function: &Function, call: &HttpCall) -> Response {
-    let (id, system) = match host.number(function) {
-        Ok(numbered) => numbered,
+    let invocation = match host.asking(function, asked) {
+        Ok(invocation) => invocation,
         Err(error) => {
             tracing::error!(%error, "A request cannot be numbered");
             return StatusCode::INTERNAL_SERVER_ERROR.into_response();
         }
     };
-    let invocation = Invocation {
-        id,
-        function: function.name.clone(),
-        message_id: None,
-        began: system.now,
-        body: envelope::http(&function.binding, call, &system),
-    };
-    host.say(&invocation.started(), &mut |_| false);
-    // Time stands still already: the request itself is a hold.
-    let (invoked, _) = host.call(&invocation, None, Hold::default()).await;
-    host.say(&invocation.ended(&invoked, host.clock.now()), &mut |_| false);
-    match invoked {
+    match host.call_for_a_request(&invocation).await {
         Invoked::Succeeded(reply) => response(function, &reply),
+        Invoked::Passed(passed) => pass(passed),
         Invoked::Failed(_) | Invoked::TimedOut => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+/// The request itself. A body of unknown length is dropped, as the host does it.
+fn forwarded(parts: &Parts, query: &[(String, String)], body: bytes::Bytes) -> Forwarded {
+    let mut path = parts.uri.path().to_owned();
+    if !query.is_empty() {
+        // Written anew from what was read.
+        let mut written = url::form_urlencoded::Serializer::new(String::new());
+        written.extend_pairs(query);
+        path = format!("{path}?{}", written.finish().replace('+', "%20"));
+    }
+    let mut headers = parts.headers.clone();
+    headers.remove(CONNECTION);
+    let has_length = headers.contains_key(CONTENT_LENGTH);
+    headers.remove(TRANSFER_ENCODING);
+    let body = if has_length { body } else { bytes::Bytes::new() };
+    Forwarded { method: parts.method.clone(), path, headers, body }
+}
+
+fn pass(passed: Passed) -> Response {
+    let Passed { status, mut headers, body } = passed;
+    for name in [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
+        headers.remove(name);
+    }
+    let mut response = (status, Body::from(body)).into_response();
+    response.headers_mut().extend(headers);
+    response
 }
 
 /// What the caller gets: the handler's `http` output.
@@ -180,7 +201,7 @@ fn matched(route: &str, path: &str) -> Option<(Rank, Params)> {
     parts.next().is_none().then_some((rank, params))
 }
 
-fn shows_key(host: &Host, headers: &HeaderMap, query: &[(String, String)]) -> bool {
+pub(super) fn shows_key(host: &Host, headers: &HeaderMap, query: &[(String, String)]) -> bool {
     let Some(key) = &host.options.function_key else {
         return false;
     };
@@ -218,7 +239,7 @@ fn headers(headers: &HeaderMap) -> Vec<(String, String)> {
     headers.collect()
 }
 
-fn pairs(query: &str) -> Vec<(String, String)> {
+pub(super) fn pairs(query: &str) -> Vec<(String, String)> {
     url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()
 }
 

@@ -2,14 +2,16 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, TRANSFER_ENCODING, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use seam::{Fault, Request};
 use tokio::time::Instant;
 
-use super::Host;
 use super::activity::{Activity, Outcome};
 use super::answer::{self, Answer, Reply};
+use super::envelope::{self, Payload, System};
 use super::process::ProcessState;
+use super::{Function, Host};
 use crate::bus::Delivery;
 use crate::database::Database;
 use crate::desk::Hold;
@@ -20,6 +22,10 @@ const VERSION: &str = "4.1037.0.0";
 const LARGEST_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// How long the handler's end may go unnoticed: a refused connection may be its first sign.
 const NOTICE: std::time::Duration = std::time::Duration::from_secs(1);
+/// A handler that starts is waited for so many times as long as it may take.
+const STARTS_WAITED_FOR: i32 = 4;
+/// .NET's `HttpClient` follows no more.
+const MOST_REDIRECTS: usize = 50;
 
 /// Makes the table that numbers invocations.
 pub(super) fn create(database: &Database) -> rusqlite::Result<()> {
@@ -46,63 +52,154 @@ pub(super) fn next_number(database: &Database) -> rusqlite::Result<i64> {
 /// A call that is about to be made.
 #[derive(Clone, Debug)]
 pub(super) struct Invocation {
+    /// The same for every attempt; a redelivery gets another.
     pub(super) id: String,
-    pub(super) function: String,
-    pub(super) message_id: Option<String>,
+    pub(super) number: i64,
+    pub(super) function: Function,
     pub(super) began: DateTime<Utc>,
-    pub(super) body: Vec<u8>,
+    pub(super) asked: Asked,
+}
+
+/// What the handler is called with.
+#[derive(Clone, Debug)]
+pub(super) enum Asked {
+    Told(Payload),
+    Forwarded(Forwarded),
+}
+
+/// A request that is passed on as it came.
+#[derive(Clone, Debug)]
+pub(super) struct Forwarded {
+    pub(super) method: Method,
+    /// With its query; the prefix of the route is in it.
+    pub(super) path: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// An answer that is passed on as it came.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Passed {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
 }
 
 /// How a call ended.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Result {
     Succeeded(Reply),
+    /// Whatever its status: the host does not judge what it forwards.
+    Passed(Passed),
     Failed(String),
     TimedOut,
 }
 
+/// What came back.
+enum Came {
+    Answer(Answer),
+    Passed(Passed),
+}
+
 impl Invocation {
+    /// The messages that woke it.
+    pub(super) fn deliveries(&self) -> &[Delivery] {
+        match &self.asked {
+            Asked::Told(Payload::Message { delivery, .. }) => std::slice::from_ref(delivery),
+            Asked::Told(Payload::Messages { deliveries, .. }) => deliveries,
+            Asked::Told(
+                Payload::Timer { .. } | Payload::Event(_) | Payload::Events(_) | Payload::Http(_),
+            )
+            | Asked::Forwarded(_) => &[],
+        }
+    }
+
+    fn message_id(&self) -> Option<String> {
+        self.deliveries().first().map(|it| it.message_id.clone())
+    }
+
     pub(super) fn started(&self) -> Activity {
         Activity::Started {
-            function: self.function.clone(),
+            function: self.function.name.clone(),
             invocation: self.id.clone(),
-            message_id: self.message_id.clone(),
+            message_id: self.message_id(),
             at: self.began,
         }
     }
 
     pub(super) fn ended(&self, result: &Result, at: DateTime<Utc>) -> Activity {
         let outcome = match result {
-            Result::Succeeded(_) => Outcome::Succeeded,
+            Result::Succeeded(_) | Result::Passed(_) => Outcome::Succeeded,
             Result::Failed(reason) => Outcome::Failed(reason.clone()),
             Result::TimedOut => Outcome::TimedOut,
         };
         Activity::Ended {
-            function: self.function.clone(),
+            function: self.function.name.clone(),
             invocation: self.id.clone(),
-            message_id: self.message_id.clone(),
+            message_id: self.message_id(),
             outcome,
             took: at - self.began,
             at,
         }
     }
 
-    fn request(&self, host: &Host) -> std::result::Result<Request, http::Error> {
-        let mut request =
-            http::Request::post(format!("{}/{}", host.options.handler, self.function))
-                .header("x-azure-functions-hostversion", VERSION)
-                .header("x-azure-functions-invocationid", &self.id)
-                .header(USER_AGENT, format!("Azure-Functions-Host/{VERSION}"))
-                .header(CONTENT_TYPE, "application/json; charset=utf-8");
-        if host.options.desk_time {
-            let now = self.began.to_rfc3339_opts(SecondsFormat::Nanos, true);
-            request = request.header("x-goldsmith-now", now);
+    /// The request of one attempt.
+    fn request(&self, host: &Host, attempt: &Attempt) -> std::result::Result<Request, String> {
+        let agent = format!("Azure-Functions-Host/{VERSION}");
+        let mut request = match &self.asked {
+            Asked::Told(payload) => {
+                let system = host.system(self, attempt);
+                let body = envelope::encoded(&self.function.binding, payload, &system)?;
+                http::Request::post(format!("{}/{}", host.options.handler, self.function.name))
+                    .header(CONTENT_TYPE, "application/json; charset=utf-8")
+                    // The host streams what it serialises, so its length is not known.
+                    .header(TRANSFER_ENCODING, "chunked")
+                    .header(USER_AGENT, agent)
+                    .body(Bytes::from(body))
+            }
+            Asked::Forwarded(asked) => {
+                let mut request = http::Request::builder()
+                    .method(asked.method.clone())
+                    .uri(format!("{}{}", host.options.handler, asked.path));
+                for (name, value) in &asked.headers {
+                    request = request.header(name, value);
+                }
+                let theirs = asked.headers.get(USER_AGENT).and_then(|it| it.to_str().ok());
+                let agent = theirs.map_or(agent.clone(), |theirs| format!("{theirs} {agent}"));
+                let mut request = request.body(asked.body.clone());
+                if let (Ok(request), Ok(agent)) = (&mut request, HeaderValue::try_from(agent)) {
+                    request.headers_mut().insert(USER_AGENT, agent);
+                }
+                request
+            }
         }
-        request.body(Bytes::from(self.body.clone()))
+        .map_err(|error| error.to_string())?;
+        let headers = request.headers_mut();
+        headers.insert("x-azure-functions-hostversion", HeaderValue::from_static(VERSION));
+        if let Ok(id) = HeaderValue::try_from(&self.id) {
+            headers.insert("x-azure-functions-invocationid", id);
+        }
+        if host.options.desk_time {
+            let now = attempt.at.to_rfc3339_opts(SecondsFormat::Nanos, true);
+            if let Ok(now) = HeaderValue::try_from(now) {
+                headers.insert("x-goldsmith-now", now);
+            }
+        }
+        Ok(request)
     }
 }
 
-/// The lock of the message that is worked on, kept until a function may have it no longer.
+/// One of the times that a call is made.
+struct Attempt {
+    /// 0 for the first.
+    number: u32,
+    at: DateTime<Utc>,
+    /// Why the one before failed.
+    failure: Option<String>,
+}
+
+/// The lock of the message that is worked on, kept until a function may have it no longer. Nobody
+/// renews those of a batch.
 struct Renewal<'a> {
     delivery: Option<&'a Delivery>,
     locked_until: DateTime<Utc>,
@@ -111,7 +208,12 @@ struct Renewal<'a> {
 }
 
 impl<'a> Renewal<'a> {
-    fn of(delivery: Option<&'a Delivery>, longest: TimeDelta, now: DateTime<Utc>) -> Renewal<'a> {
+    fn of(invocation: &'a Invocation, longest: TimeDelta) -> Renewal<'a> {
+        let now = invocation.began;
+        let delivery = match &invocation.asked {
+            Asked::Told(Payload::Message { delivery, .. }) => Some(&**delivery),
+            Asked::Told(_) | Asked::Forwarded(_) => None,
+        };
         let locked_until = delivery.map_or(now, |it| it.locked_until);
         Renewal { delivery, locked_until, until: now + longest, lock: locked_until - now }
     }
@@ -138,33 +240,53 @@ impl<'a> Renewal<'a> {
 
 /// What ended a wait for the handler.
 enum Woken {
-    Answered(std::result::Result<Answer, Fault>),
+    Answered(std::result::Result<Came, Fault>),
     Killed,
     LockDue,
     TimeOut,
 }
 
 impl Host {
+    /// Calls the handler until it has succeeded or its function's retries are used up.
+    pub(super) async fn call(&self, invocation: &Invocation, mut hold: Hold) -> (Result, Hold) {
+        let mut renewal = Renewal::of(invocation, self.package.settings.max_auto_lock_renewal);
+        let mut attempt = Attempt { number: 0, at: invocation.began, failure: None };
+        loop {
+            let result;
+            (result, hold) = self.attempt(invocation, &attempt, &mut renewal, hold).await;
+            let failure = match &result {
+                Result::Succeeded(_) | Result::Passed(_) => return (result, hold),
+                Result::Failed(reason) => reason.clone(),
+                Result::TimedOut => "the function's time was out".to_owned(),
+            };
+            let retry = invocation.function.retry.as_ref();
+            let Some(pause) = retry.and_then(|it| it.pause_after(attempt.number)) else {
+                return (result, hold);
+            };
+            hold = self.wait(Some(self.clock.now() + pause), &mut renewal, hold).await;
+            let (number, at) = (attempt.number + 1, self.clock.now());
+            attempt = Attempt { number, at, failure: Some(failure) };
+        }
+    }
+
     /// Calls the handler and waits for its answer, no longer than a function may take. Time stands
     /// still until the handler has answered; after an answer that means nothing it runs on, to the
     /// function's end.
-    pub(super) async fn call(
+    async fn attempt(
         &self,
         invocation: &Invocation,
-        delivery: Option<&Delivery>,
+        attempt: &Attempt,
+        renewal: &mut Renewal<'_>,
         hold: Hold,
     ) -> (Result, Hold) {
         let mut kills = self.kills.subscribe();
-        let settings = &self.package.settings;
-        let longest_renewal = settings.max_auto_lock_renewal;
-        let mut renewal = Renewal::of(delivery, longest_renewal, invocation.began);
-        let deadline = settings.function_timeout.map(|it| invocation.began + it);
+        let timeout = self.package.settings.function_timeout;
+        let deadline = timeout.map(|it| attempt.at + it);
         // On a desk time stands still now, so that a handler that never answers is found out by the
         // machine's clock.
-        let patience = settings.function_timeout.and_then(|it| it.to_std().ok());
-        let patience = patience.map(|it| Instant::now() + it);
+        let patience = timeout.and_then(|it| it.to_std().ok()).map(|it| Instant::now() + it);
 
-        let mut answer = std::pin::pin!(self.answer(invocation));
+        let mut answer = std::pin::pin!(self.answer(invocation, attempt));
         loop {
             let woken = tokio::select! {
                 biased;
@@ -175,11 +297,20 @@ impl Host {
                 () = passed(patience) => Woken::TimeOut,
             };
             return match woken {
-                Woken::Answered(Ok(Answer::Success(reply))) => (Result::Succeeded(reply), hold),
-                Woken::Answered(Ok(Answer::Failure(reason))) => (Result::Failed(reason), hold),
+                Woken::Answered(Ok(Came::Passed(passed))) => (Result::Passed(passed), hold),
+                Woken::Answered(Ok(Came::Answer(Answer::Success(reply)))) => {
+                    (Result::Succeeded(reply), hold)
+                }
+                Woken::Answered(Ok(Came::Answer(Answer::Failure(reason)))) => {
+                    (Result::Failed(reason), hold)
+                }
                 Woken::Answered(Err(fault)) => (Result::Failed(fault.to_string()), hold),
-                Woken::Answered(Ok(Answer::Hang)) => {
-                    self.hang(&mut kills, renewal, deadline, hold).await
+                Woken::Answered(Ok(Came::Answer(Answer::Hang))) => {
+                    tokio::select! {
+                        biased;
+                        _ = kills.changed() => (killed(), self.holds.take()),
+                        hold = self.wait(deadline, renewal, hold) => (self.time_out(), hold),
+                    }
                 }
                 Woken::Killed => (killed(), hold),
                 Woken::TimeOut => (self.time_out(), hold),
@@ -191,44 +322,54 @@ impl Host {
         }
     }
 
-    /// Waits for the function's end after an answer that the host makes nothing of.
-    async fn hang(
+    /// Lets time pass until then, for ever without one, and keeps the lock meanwhile.
+    async fn wait(
         &self,
-        kills: &mut tokio::sync::watch::Receiver<u64>,
-        mut renewal: Renewal<'_>,
-        deadline: Option<DateTime<Utc>>,
+        until: Option<DateTime<Utc>>,
+        renewal: &mut Renewal<'_>,
         mut hold: Hold,
-    ) -> (Result, Hold) {
+    ) -> Hold {
         loop {
-            let next = [renewal.due(), deadline].into_iter().flatten().min();
-            let waiting = async {
-                match next {
-                    Some(at) => self.holds.sleep_until(&*self.clock, at, hold).await,
-                    None => {
-                        drop(hold);
-                        std::future::pending().await
-                    }
-                }
+            let Some(next) = [renewal.due(), until].into_iter().flatten().min() else {
+                drop(hold);
+                return std::future::pending().await;
             };
-            hold = tokio::select! {
-                biased;
-                _ = kills.changed() => return (killed(), self.holds.take()),
-                hold = waiting => hold,
-            };
-            if deadline.is_some_and(|deadline| self.clock.now() >= deadline) {
-                return (self.time_out(), hold);
+            hold = self.holds.sleep_until(&*self.clock, next, hold).await;
+            if until.is_some_and(|until| self.clock.now() >= until) {
+                return hold;
             }
             renewal.renew(self);
         }
     }
 
+    /// What a call is told of its host: new in each attempt.
+    fn system(&self, invocation: &Invocation, attempt: &Attempt) -> System {
+        let (number, again) = (invocation.number.to_string(), attempt.number.to_string());
+        let function = &invocation.function;
+        let failure = attempt.failure.as_deref().map(|why| (function.name.as_str(), why));
+        System {
+            function: function.name.clone(),
+            now: attempt.at,
+            random_guid: crate::guid::of(&["random", &number, &again]),
+            namespace: self.options.namespace.clone(),
+            retry: function.retry.map(|it| it.context(attempt.number, failure)),
+        }
+    }
+
     /// Sends the call once the handler is ready.
-    async fn answer(&self, invocation: &Invocation) -> std::result::Result<Answer, Fault> {
+    async fn answer(
+        &self,
+        invocation: &Invocation,
+        attempt: &Attempt,
+    ) -> std::result::Result<Came, Fault> {
+        let request = invocation.request(self, attempt).map_err(Fault::NotSent)?;
         loop {
-            let state = self.handler_is_up().await;
-            let request = invocation.request(self);
-            let request = request.map_err(|error| Fault::NotSent(error.to_string()))?;
-            match self.wire.send(request).await {
+            let state = self.handler_is_up().await?;
+            let sent = match &invocation.asked {
+                Asked::Told(_) => self.follow(request.clone()).await,
+                Asked::Forwarded(_) => self.wire.send(request.clone()).await,
+            };
+            match sent {
                 Err(Fault::NotSent(reason)) => {
                     if !self.comes_back(state).await {
                         return Err(Fault::NotSent(reason));
@@ -237,26 +378,53 @@ impl Host {
                 Err(fault) => return Err(fault),
                 Ok(response) => {
                     let (status, headers, body) = response.collect(LARGEST_ANSWER_BYTES).await?;
-                    return Ok(answer::read(status, &headers, &body));
+                    return Ok(match &invocation.asked {
+                        Asked::Told(_) => Came::Answer(answer::read(status, &headers, &body)),
+                        Asked::Forwarded(_) => Came::Passed(Passed { status, headers, body }),
+                    });
                 }
             }
         }
     }
 
+    /// Sends `request`, and on to wherever the answer points, as .NET's client does unasked.
+    async fn follow(&self, mut request: Request) -> std::result::Result<seam::Response, Fault> {
+        for _ in 0..MOST_REDIRECTS {
+            let before = request.clone();
+            let response = self.wire.send(request).await?;
+            match redirected(before, response.status, &response.headers) {
+                Some(next) => request = next,
+                None => return Ok(response),
+            }
+        }
+        self.wire.send(request).await
+    }
+
     /// Waits while the handler's process starts. One that ended for good is not waited for: it
     /// refuses the call.
-    async fn handler_is_up(&self) -> ProcessState {
+    ///
+    /// # Errors
+    /// When it does not become ready; the host ends then.
+    async fn handler_is_up(&self) -> std::result::Result<ProcessState, Fault> {
         let Some(process) = &self.options.process else {
-            return ProcessState::Ended;
+            return Ok(ProcessState::Ended);
         };
         let mut state = process.state();
         let up = |it: &ProcessState| match it {
             ProcessState::Ready { .. } | ProcessState::Ended => true,
             ProcessState::Starting => false,
         };
-        // Fails only when the supervisor is gone, and then nothing starts any more.
-        let state = state.wait_for(up).await.map(|it| it.clone());
-        state.unwrap_or(ProcessState::Ended)
+        let longest = self.package.settings.initialization_timeout * STARTS_WAITED_FOR;
+        let longest = longest.to_std().unwrap_or_default();
+        match tokio::time::timeout(longest, state.wait_for(up)).await {
+            // Fails only when the supervisor is gone, and then nothing starts any more.
+            Ok(state) => Ok(state.map_or(ProcessState::Ended, |it| it.clone())),
+            Err(_) => {
+                self.gave_up.send_replace(true);
+                let why = "initialization timed out and the host is shutting down";
+                Err(Fault::NotSent(why.to_owned()))
+            }
+        }
     }
 
     /// Whether a handler that refused a call turns out to be starting again.
@@ -295,4 +463,31 @@ async fn passed(at: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
+}
+
+/// The request that an answer points at; None when it points nowhere.
+fn redirected(request: Request, status: StatusCode, headers: &HeaderMap) -> Option<Request> {
+    let repeats = match status.as_u16() {
+        300..=303 => false,
+        307 | 308 => true,
+        _ => return None,
+    };
+    let location = headers.get(LOCATION)?.to_str().ok()?;
+    let target = url::Url::parse(&request.uri().to_string()).ok()?.join(location).ok()?;
+    let safe = target.scheme() == "https"
+        || (target.scheme() == "http" && request.uri().scheme_str() == Some("http"));
+    if !safe {
+        return None;
+    }
+    let (mut parts, mut body) = request.into_parts();
+    parts.uri = target.as_str().parse::<Uri>().ok()?;
+    parts.headers.remove(HOST);
+    if !repeats && parts.method == Method::POST {
+        parts.method = Method::GET;
+        body = Bytes::new();
+        for name in [TRANSFER_ENCODING, CONTENT_TYPE, CONTENT_LENGTH] {
+            parts.headers.remove(name);
+        }
+    }
+    Some(Request::from_parts(parts, body))
 }

@@ -6,14 +6,20 @@
 
 pub mod activity;
 mod answer;
+pub mod console;
 mod envelope;
+mod event_grid;
 mod http;
 mod invocation;
+mod json;
+mod metadata;
 pub mod package;
 pub mod process;
+mod retry;
 mod schedule;
 mod timers;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -26,16 +32,18 @@ use seam::{Clock, Wire};
 use tokio::sync::watch;
 
 use crate::azure::{Azure, AzureError};
-use crate::bus::{Bus, BusError, Delivery};
+use crate::bus::{Bus, BusError, Sessions};
 use crate::database::Database;
 use crate::desk::{Hold, Holds};
-use envelope::System;
-use invocation::{Invocation, Result as Invoked};
+use envelope::Payload;
+use invocation::{Asked, Invocation, Result as Invoked};
 use timers::{Occurrence, Timers};
 
 pub use activity::{Activity, Outcome};
+pub use console::Level;
 pub use package::{DataType, Function, HostSettings, Package, PackageError, Trigger};
 pub use process::{Process, ProcessEvent, ProcessOptions, ProcessState};
+pub use retry::Retry;
 pub use schedule::Schedule;
 
 /// Told of every [`Activity`], those of requests too.
@@ -48,7 +56,8 @@ pub struct HostOptions {
     pub handler: String,
     /// Whether each invocation carries the host's time, in `x-goldsmith-now`.
     pub desk_time: bool,
-    /// The key that a request to a function must show; none is needed without one.
+    /// The key that a request to a function, and a delivery of Event Grid, must show; none is needed
+    /// without one.
     pub function_key: Option<String>,
     /// The bus's name in what the handler is told.
     pub namespace: String,
@@ -78,6 +87,8 @@ pub struct Host {
     options: HostOptions,
     /// Counts how often the handler was killed; every invocation in flight fails then.
     kills: watch::Sender<u64>,
+    /// True once the handler did not become ready in time.
+    gave_up: watch::Sender<bool>,
 }
 
 /// Why a host cannot go on.
@@ -89,23 +100,31 @@ pub enum HostError {
     Bus(#[from] BusError),
     #[error(transparent)]
     Azure(#[from] AzureError),
+    #[error(
+        "the handler did not become ready within {0} s and the host is shutting down; look at what \
+         it wrote last"
+    )]
+    NeverReady(i64),
     #[error("what the host remembers cannot be read or written: {0}")]
     Database(#[from] rusqlite::Error),
 }
 
-/// What is to be done with the end of an invocation.
-enum Work {
-    Message(Box<Delivery>),
-    Timer,
-}
-
 /// An invocation that is over.
 struct Done {
-    function: usize,
-    work: Work,
+    /// Its function's place in the package.
+    place: usize,
+    invocation: Invocation,
     invoked: Invoked,
     activity: Activity,
     hold: Hold,
+}
+
+/// What of one function is in flight.
+#[derive(Clone, Debug, Default)]
+struct InFlight {
+    calls: usize,
+    /// The sessions whose messages they are.
+    sessions: BTreeSet<String>,
 }
 
 impl Host {
@@ -134,8 +153,8 @@ impl Host {
         }
         timers::create(&database)?;
         invocation::create(&database)?;
-        let kills = watch::Sender::new(0);
-        Ok(Arc::new(Host { package, bus, database, clock, holds, wire, options, kills }))
+        let (kills, gave_up) = (watch::Sender::new(0), watch::Sender::new(false));
+        Ok(Arc::new(Host { package, bus, database, clock, holds, wire, options, kills, gave_up }))
     }
 
     /// What is hosted.
@@ -143,7 +162,8 @@ impl Host {
         &self.package
     }
 
-    /// The public interface: `/api/{route}` of every function that a request wakes.
+    /// The public interface: `/api/{route}` of every function that a request wakes, and
+    /// `/runtime/webhooks/eventgrid` for those that an event does.
     pub fn router(self: &Arc<Self>) -> Router {
         http::router(Arc::clone(self))
     }
@@ -151,7 +171,7 @@ impl Host {
     /// Does all work that comes, for ever.
     ///
     /// # Errors
-    /// When the database fails.
+    /// When the database fails, or the handler never becomes ready.
     pub async fn run(&self) -> Result<(), HostError> {
         self.run_until(|_| false).await
     }
@@ -163,24 +183,25 @@ impl Host {
     /// function of what is in the database.
     ///
     /// # Errors
-    /// When the database fails.
+    /// When the database fails, or the handler never becomes ready.
     pub async fn run_until(
         &self,
         mut over: impl FnMut(&Activity) -> bool,
     ) -> Result<(), HostError> {
         let mut hold = self.holds.take();
         let mut timers = Timers::start(&self.package.functions, &self.database, self.clock.now())?;
-        let mut busy = vec![0; self.package.functions.len()];
+        let mut busy = vec![InFlight::default(); self.package.functions.len()];
         let mut in_flight: FuturesUnordered<BoxFuture<'_, Done>> = FuturesUnordered::new();
         let mut changes = self.bus.changes();
+        let mut gave_up = self.gave_up.subscribe();
         let mut stopping = false;
 
         loop {
             changes.mark_unchanged();
             if !stopping {
-                for (invocation, work, function) in self.take_due(&mut timers, &mut busy)? {
+                for (place, invocation) in self.take_due(&mut timers, &mut busy)? {
                     stopping |= self.say(&invocation.started(), &mut over);
-                    in_flight.push(self.invoke(invocation, work, function).boxed());
+                    in_flight.push(self.invoke(place, invocation).boxed());
                 }
                 for letter in self.bus.take_dead_lettered() {
                     let at = self.clock.now();
@@ -208,12 +229,16 @@ impl Host {
             hold = tokio::select! {
                 biased;
                 Some(done) = in_flight.next() => {
-                    busy[done.function] -= 1;
+                    busy[done.place].ended(&done.invocation);
                     self.settle(&done, &mut timers)?;
                     stopping |= self.say(&done.activity, &mut over);
                     done.hold
                 }
                 _ = changes.changed(), if !stopping => self.holds.take(),
+                Ok(_) = gave_up.wait_for(|it| *it) => {
+                    let longest = self.package.settings.initialization_timeout * 4;
+                    return Err(HostError::NeverReady(longest.num_seconds()));
+                }
                 hold = waiting => hold,
             };
         }
@@ -224,8 +249,8 @@ impl Host {
     fn take_due(
         &self,
         timers: &mut Timers,
-        busy: &mut [usize],
-    ) -> Result<Vec<(Invocation, Work, usize)>, HostError> {
+        busy: &mut [InFlight],
+    ) -> Result<Vec<(usize, Invocation)>, HostError> {
         if let Some(azure) = &self.options.azure
             && azure.next_due()?.is_some_and(|due| due <= self.clock.now())
         {
@@ -234,23 +259,60 @@ impl Host {
         let mut due = Vec::new();
         for occurrence in timers.take_due(self.clock.now()) {
             let place = occurrence.function;
-            busy[place] += 1;
-            due.push((self.occurrence(&occurrence)?, Work::Timer, place));
+            let Occurrence { status, is_past_due, adjusts_for_dst, .. } = occurrence;
+            let payload = Payload::Timer { adjusts_for_dst, status, is_past_due };
+            due.push((place, self.invocation(&self.package.functions[place], payload)?));
         }
         for (place, function) in self.package.functions.iter().enumerate() {
-            let Trigger::ServiceBus { queue, data_type } = &function.trigger else {
-                continue;
-            };
-            while busy[place] < self.package.settings.max_concurrent_calls {
-                let Some(delivery) = self.bus.receive(queue)? else {
+            while busy[place].calls < self.most_calls(function) {
+                let Some(payload) = self.receive(function, &busy[place].sessions)? else {
                     break;
                 };
-                busy[place] += 1;
-                let invocation = self.message(function, *data_type, &delivery)?;
-                due.push((invocation, Work::Message(Box::new(delivery)), place));
+                due.push((place, self.invocation(function, payload)?));
+                if let Some((place, invocation)) = due.last() {
+                    busy[*place].began(invocation);
+                }
             }
         }
         Ok(due)
+    }
+
+    /// How many calls may be in flight for messages of `function`; batches come one at a time.
+    fn most_calls(&self, function: &Function) -> usize {
+        match &function.trigger {
+            Trigger::ServiceBus { sessions: true, .. } => {
+                self.package.settings.max_concurrent_sessions
+            }
+            Trigger::ServiceBus { many: true, .. } => 1,
+            Trigger::ServiceBus { .. } => self.package.settings.max_concurrent_calls,
+            Trigger::Timer { .. } | Trigger::Http { .. } | Trigger::EventGrid { .. } => 0,
+        }
+    }
+
+    /// What the queue of `function` has for one call.
+    fn receive(
+        &self,
+        function: &Function,
+        busy: &BTreeSet<String>,
+    ) -> Result<Option<Payload>, HostError> {
+        let Trigger::ServiceBus { queue, data_type, sessions, many } = &function.trigger else {
+            return Ok(None);
+        };
+        let data_type = *data_type;
+        let of = if *sessions { Sessions::Except(busy) } else { Sessions::Any };
+        let Some(first) = self.bus.receive_of(queue, of)? else { return Ok(None) };
+        if !many {
+            let (delivery, in_session) = (Box::new(first), *sessions);
+            return Ok(Some(Payload::Message { delivery, data_type, in_session }));
+        }
+        let session = first.session_id.clone().unwrap_or_default();
+        let mut deliveries = vec![first];
+        while deliveries.len() < self.package.settings.max_batch {
+            let of = if *sessions { Sessions::Only(&session) } else { Sessions::Any };
+            let Some(next) = self.bus.receive_of(queue, of)? else { break };
+            deliveries.push(next);
+        }
+        Ok(Some(Payload::Messages { deliveries, data_type }))
     }
 
     /// When the next timer, scheduled message, end of a lock or event of Azure is due that this can
@@ -258,19 +320,12 @@ impl Host {
     fn next_due(
         &self,
         timers: &Timers,
-        busy: &[usize],
+        busy: &[InFlight],
     ) -> Result<Option<DateTime<Utc>>, HostError> {
-        let free =
-            self.package.functions.iter().zip(busy).filter_map(|(function, busy)| match &function
-                .trigger
-            {
-                Trigger::ServiceBus { queue, .. }
-                    if *busy < self.package.settings.max_concurrent_calls =>
-                {
-                    Some(queue.as_str())
-                }
-                Trigger::ServiceBus { .. } | Trigger::Timer { .. } | Trigger::Http { .. } => None,
-            });
+        let free = self.package.functions.iter().zip(busy).filter_map(|(function, busy)| {
+            let Trigger::ServiceBus { queue, .. } = &function.trigger else { return None };
+            (busy.calls < self.most_calls(function)).then_some(queue.as_str())
+        });
         let message = self.bus.next_due(free)?;
         let azure = match &self.options.azure {
             Some(azure) => azure.next_due()?,
@@ -279,82 +334,61 @@ impl Host {
         Ok([message, timers.next_due(), azure].into_iter().flatten().min())
     }
 
-    fn occurrence(&self, occurrence: &Occurrence) -> Result<Invocation, HostError> {
-        let function = &self.package.functions[occurrence.function];
-        let (id, system) = self.number(function)?;
-        let body = envelope::timer(
-            &function.binding,
-            occurrence.adjusts_for_dst,
-            occurrence.status,
-            occurrence.is_past_due,
-            &system,
-        );
+    /// The call that tells `function` of `payload`.
+    fn invocation(&self, function: &Function, payload: Payload) -> Result<Invocation, HostError> {
+        self.asking(function, Asked::Told(payload))
+    }
+
+    /// A call under an id of its own.
+    fn asking(&self, function: &Function, asked: Asked) -> Result<Invocation, HostError> {
+        let number = invocation::next_number(&self.database)?;
         Ok(Invocation {
-            id,
-            function: function.name.clone(),
-            message_id: None,
-            began: system.now,
-            body,
+            id: crate::guid::of(&["invocation", &number.to_string()]),
+            number,
+            function: function.clone(),
+            began: self.clock.now(),
+            asked,
         })
     }
 
-    fn message(
-        &self,
-        function: &Function,
-        data_type: DataType,
-        delivery: &Delivery,
-    ) -> Result<Invocation, HostError> {
-        let (id, system) = self.number(function)?;
-        let namespace = &self.options.namespace;
-        let body = envelope::message(&function.binding, data_type, delivery, namespace, &system);
-        let message_id = Some(delivery.message_id.clone());
-        Ok(Invocation { id, function: function.name.clone(), message_id, began: system.now, body })
-    }
-
-    /// An id for the next invocation and what it is told of its host.
-    fn number(&self, function: &Function) -> Result<(String, System), HostError> {
-        let number = invocation::next_number(&self.database)?.to_string();
-        let system = System {
-            function: function.name.clone(),
-            now: self.clock.now(),
-            random_guid: crate::guid::of(&["random", &number]),
-        };
-        Ok((crate::guid::of(&["invocation", &number]), system))
-    }
-
-    async fn invoke(&self, invocation: Invocation, work: Work, function: usize) -> Done {
-        let delivery = match &work {
-            Work::Message(delivery) => Some(&**delivery),
-            Work::Timer => None,
-        };
-        let (invoked, hold) = self.call(&invocation, delivery, self.holds.take()).await;
+    async fn invoke(&self, place: usize, invocation: Invocation) -> Done {
+        let (invoked, hold) = self.call(&invocation, self.holds.take()).await;
         let activity = invocation.ended(&invoked, self.clock.now());
-        Done { function, work, invoked, activity, hold }
+        Done { place, invocation, invoked, activity, hold }
     }
 
     fn settle(&self, done: &Done, timers: &mut Timers) -> Result<(), HostError> {
-        let Activity::Ended { took, at, .. } = &done.activity else {
-            return Ok(());
+        let Trigger::ServiceBus { .. } = done.invocation.function.trigger else {
+            return Ok(timers.ended(done.place, done.invocation.began)?);
         };
-        let delivery = match &done.work {
-            Work::Timer => return Ok(timers.ended(done.function, *at - *took)?),
-            Work::Message(delivery) => delivery,
-        };
-        let settled = match &done.invoked {
-            Invoked::Succeeded(_) if self.package.settings.auto_complete => {
-                self.bus.complete(delivery)
+        for delivery in done.invocation.deliveries() {
+            let settled = match &done.invoked {
+                Invoked::Succeeded(_) | Invoked::Passed(_)
+                    if self.package.settings.auto_complete =>
+                {
+                    self.bus.complete(delivery)
+                }
+                Invoked::Succeeded(_) | Invoked::Passed(_) => Ok(()),
+                Invoked::Failed(_) | Invoked::TimedOut => self.bus.abandon(delivery).map(|_| ()),
+            };
+            match settled {
+                Err(BusError::LockLost(_)) => {
+                    let (message, queue) = (&delivery.message_id, &delivery.queue);
+                    tracing::warn!(%message, %queue, "The lock on {message} of {queue} was lost");
+                }
+                settled => settled?,
             }
-            Invoked::Succeeded(_) => Ok(()),
-            Invoked::Failed(_) | Invoked::TimedOut => self.bus.abandon(delivery).map(|_| ()),
-        };
-        match settled {
-            Err(BusError::LockLost(_)) => {
-                let (message, queue) = (&delivery.message_id, &delivery.queue);
-                tracing::warn!(%message, %queue, "The lock on {message} of {queue} was lost");
-                Ok(())
-            }
-            settled => Ok(settled?),
         }
+        Ok(())
+    }
+
+    /// Calls the handler for something that is not waited for in [`Host::run_until`]: a request.
+    async fn call_for_a_request(&self, invocation: &Invocation) -> Invoked {
+        self.say(&invocation.started(), &mut |_| false);
+        // Time stands still already: the request itself is a hold.
+        let (invoked, _) = self.call(invocation, Hold::default()).await;
+        self.say(&invocation.ended(&invoked, self.clock.now()), &mut |_| false);
+        invoked
     }
 
     fn say(&self, activity: &Activity, over: &mut impl FnMut(&Activity) -> bool) -> bool {
@@ -363,6 +397,28 @@ impl Host {
         }
         over(activity)
     }
+}
+
+impl InFlight {
+    fn began(&mut self, invocation: &Invocation) {
+        self.calls += 1;
+        self.sessions.extend(sessions(invocation));
+    }
+
+    fn ended(&mut self, invocation: &Invocation) {
+        self.calls = self.calls.saturating_sub(1);
+        for session in sessions(invocation) {
+            self.sessions.remove(&session);
+        }
+    }
+}
+
+/// The sessions that a call keeps to itself.
+fn sessions(invocation: &Invocation) -> impl Iterator<Item = String> + '_ {
+    let in_sessions =
+        matches!(invocation.function.trigger, Trigger::ServiceBus { sessions: true, .. });
+    let deliveries = invocation.deliveries().iter().filter(move |_| in_sessions);
+    deliveries.map(|it| it.session_id.clone().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use chrono::TimeDelta;
 use serde::Deserialize;
 
+use super::retry::{Retry, Written};
 use super::schedule::{Schedule, span};
 
 /// A function app, ready to be hosted.
@@ -31,14 +32,38 @@ pub struct Function {
     pub trigger: Trigger,
     /// The name of its `http` output, where the answer to a request is.
     pub http_output: Option<String>,
+    /// Whether the very request is passed on, and the very answer: a request is all that comes in
+    /// and an answer all that goes out, and host.json wants it so.
+    pub forwarded: bool,
+    pub retry: Option<Retry>,
 }
 
 /// What wakes a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trigger {
-    Timer { schedule: Schedule, text: String, use_monitor: bool, run_on_startup: bool },
-    ServiceBus { queue: String, data_type: DataType },
-    Http { route: String, methods: Vec<String>, anonymous: bool },
+    Timer {
+        schedule: Schedule,
+        text: String,
+        use_monitor: bool,
+        run_on_startup: bool,
+    },
+    ServiceBus {
+        queue: String,
+        data_type: DataType,
+        /// Messages come session by session.
+        sessions: bool,
+        /// All that are there come in one call.
+        many: bool,
+    },
+    Http {
+        route: String,
+        methods: Vec<String>,
+        anonymous: bool,
+    },
+    EventGrid {
+        /// All events of a delivery come in one call.
+        many: bool,
+    },
 }
 
 /// How the body of a message is given to the handler.
@@ -50,6 +75,9 @@ pub enum DataType {
     /// A JSON text inside a JSON text.
     #[default]
     String,
+    /// Nothing was said: what a batch does with it differs from [`DataType::String`].
+    #[serde(skip)]
+    Untyped,
 }
 
 /// What `host.json` says.
@@ -59,6 +87,10 @@ pub struct HostSettings {
     pub function_timeout: Option<TimeDelta>,
     /// Per function.
     pub max_concurrent_calls: usize,
+    /// Per function that receives session by session; of each session one call at a time.
+    pub max_concurrent_sessions: usize,
+    /// How many messages come in one call of a function that takes many.
+    pub max_batch: usize,
     pub max_auto_lock_renewal: TimeDelta,
     pub auto_complete: bool,
     /// How long the handler may take to answer its first request.
@@ -122,13 +154,20 @@ impl Package {
     ) -> Result<Package, PackageError> {
         let host: HostJson = serde_json::from_str(host_json)
             .map_err(|error| PackageError::HostJson(error.to_string()))?;
+        let retry = host.retry.as_ref().map(Written::read).transpose();
+        let retry = retry.map_err(PackageError::HostJson)?;
+        let forwards = host.forwards();
         let settings_of_host = host.settings().map_err(PackageError::HostJson)?;
 
         let mut package =
             Package { functions: Vec::new(), refused: Vec::new(), settings: settings_of_host };
         for (name, text) in functions {
             match function(&name, &text, settings) {
-                Ok(function) => package.functions.push(function),
+                Ok(mut function) => {
+                    function.forwarded &= forwards;
+                    function.retry = function.retry.or(retry);
+                    package.functions.push(function);
+                }
                 Err(reason) => package.refused.push((name, reason)),
             }
         }
@@ -141,7 +180,7 @@ impl Package {
     pub fn queues(&self) -> Vec<String> {
         let queues = self.functions.iter().filter_map(|it| match &it.trigger {
             Trigger::ServiceBus { queue, .. } => Some(queue.clone()),
-            Trigger::Timer { .. } | Trigger::Http { .. } => None,
+            Trigger::Timer { .. } | Trigger::Http { .. } | Trigger::EventGrid { .. } => None,
         });
         let queues: std::collections::BTreeSet<String> = queues.collect();
         queues.into_iter().collect()
@@ -156,6 +195,8 @@ struct HostJson {
     custom_handler: Option<CustomHandler>,
     #[serde(default)]
     extensions: Extensions,
+    /// Of every function that says nothing itself.
+    retry: Option<Written>,
 }
 
 #[derive(Deserialize)]
@@ -192,6 +233,8 @@ struct ServiceBus {
     max_concurrent_calls: Option<usize>,
     max_auto_lock_renewal_duration: Option<String>,
     auto_complete_messages: Option<bool>,
+    max_concurrent_sessions: Option<usize>,
+    max_message_batch_size: Option<usize>,
 }
 
 #[derive(Default, Deserialize)]
@@ -201,6 +244,10 @@ struct Http {
 }
 
 impl HostJson {
+    fn forwards(&self) -> bool {
+        self.custom_handler.as_ref().is_some_and(|it| it.enable_forwarding_http_request)
+    }
+
     fn settings(self) -> Result<HostSettings, String> {
         if self.version != "2.0" {
             return Err(format!("its version is `{}`; it must be `2.0`", self.version));
@@ -209,11 +256,6 @@ impl HostJson {
         let description = handler.description.ok_or("`customHandler` has no `description`")?;
         if description.default_executable_path.is_empty() {
             return Err("`defaultExecutablePath` is empty".to_owned());
-        }
-        if handler.enable_forwarding_http_request {
-            return Err("the desk does not forward HTTP requests; set \
-                        `enableForwardingHttpRequest` to false"
-                .to_owned());
         }
         let or = |text: Option<String>, name: &str, default: TimeDelta| match text {
             None => Ok(default),
@@ -229,6 +271,8 @@ impl HostJson {
         Ok(HostSettings {
             function_timeout,
             max_concurrent_calls: bus.max_concurrent_calls.unwrap_or(16).max(1),
+            max_concurrent_sessions: bus.max_concurrent_sessions.unwrap_or(8).max(1),
+            max_batch: bus.max_message_batch_size.unwrap_or(1000).max(1),
             max_auto_lock_renewal: or(
                 bus.max_auto_lock_renewal_duration,
                 "maxAutoLockRenewalDuration",
@@ -254,6 +298,7 @@ struct FunctionJson {
     bindings: Vec<Binding>,
     #[serde(default)]
     disabled: bool,
+    retry: Option<Written>,
 }
 
 #[derive(Deserialize)]
@@ -268,8 +313,7 @@ struct Binding {
     #[serde(default)]
     run_on_startup: bool,
     queue_name: Option<String>,
-    #[serde(default)]
-    data_type: DataType,
+    data_type: Option<DataType>,
     cardinality: Option<String>,
     #[serde(default)]
     is_sessions_enabled: bool,
@@ -297,17 +341,22 @@ fn function(
     let is_http_output =
         |it: &&Binding| it.kind == "http" && it.direction.as_deref() == Some("out");
     let http_output = file.bindings.iter().find(is_http_output).map(|it| it.name.clone());
+    let (bindings, retry) = (file.bindings.len(), file.retry.as_ref().map(Written::read));
+    let retry = retry.transpose()?;
     let mut triggers = file.bindings.into_iter().filter(|it| it.kind.ends_with("Trigger"));
     let binding = triggers.next().ok_or("it has no trigger")?;
     if triggers.next().is_some() {
         return Err("it has more than one trigger".to_owned());
     }
+    let forwarded = bindings == 2 && http_output.is_some() && binding.kind == "httpTrigger";
     let name = name.to_owned();
     Ok(Function {
         binding: binding.name.clone(),
         trigger: trigger(&name, binding, settings)?,
         name,
         http_output,
+        forwarded,
+        retry,
     })
 }
 
@@ -329,17 +378,13 @@ fn trigger(
             })
         }
         "serviceBusTrigger" => {
-            if binding.cardinality.is_some_and(|it| it.eq_ignore_ascii_case("many")) {
-                return Err(
-                    "the desk gives messages one by one; `cardinality` must be `one`".into()
-                );
-            }
-            if binding.is_sessions_enabled {
-                return Err("the desk receives without sessions".to_owned());
-            }
             let queue = binding.queue_name.ok_or("its trigger has no `queueName`")?;
             let queue = resolved(queue, settings)?;
-            Ok(Trigger::ServiceBus { queue, data_type: binding.data_type })
+            let many = is_many(binding.cardinality.as_deref());
+            let untyped = if many { DataType::Untyped } else { DataType::String };
+            let data_type = binding.data_type.unwrap_or(untyped);
+            let sessions = binding.is_sessions_enabled;
+            Ok(Trigger::ServiceBus { queue, data_type, sessions, many })
         }
         "httpTrigger" => {
             let methods = binding.methods.unwrap_or_default();
@@ -349,8 +394,15 @@ fn trigger(
             let route = binding.route.unwrap_or_else(|| function.to_owned());
             Ok(Trigger::Http { route: route.trim_matches('/').to_owned(), methods, anonymous })
         }
+        "eventGridTrigger" => {
+            Ok(Trigger::EventGrid { many: is_many(binding.cardinality.as_deref()) })
+        }
         other => Err(format!("the desk has no `{other}`")),
     }
+}
+
+fn is_many(cardinality: Option<&str>) -> bool {
+    cardinality.is_some_and(|it| it.eq_ignore_ascii_case("many"))
 }
 
 /// `%NAME%` stands for an app setting, as a whole.
@@ -407,7 +459,12 @@ mod tests {
         assert_eq!(package.functions[0].name, "judge_image");
         assert_eq!(
             package.functions[1].trigger,
-            Trigger::ServiceBus { queue: "ingress".into(), data_type: DataType::Binary }
+            Trigger::ServiceBus {
+                queue: "ingress".into(),
+                data_type: DataType::Binary,
+                sessions: false,
+                many: false
+            }
         );
     }
 
@@ -426,6 +483,50 @@ mod tests {
         assert_eq!(package.functions.len(), 1);
         let refused: Vec<&str> = package.refused.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(refused, ["1st", "bad_json", "bad_setting", "bad_timer", "blob"]);
+    }
+
+    #[test]
+    fn only_a_request_that_comes_alone_is_forwarded_and_only_when_host_json_wants_it() {
+        let request = r#"{"type":"httpTrigger","name":"req","direction":"in"}"#;
+        let answer = r#"{"type":"http","name":"res","direction":"out"}"#;
+        let queue = r#"{"type":"serviceBus","name":"out","direction":"out"}"#;
+        let functions = || {
+            [("plain", vec![request, answer]), ("more", vec![request, answer, queue])].map(
+                |(name, bindings)| {
+                    (name.to_owned(), format!("{{\"bindings\":[{}]}}", bindings.join(",")))
+                },
+            )
+        };
+        let forwarded = |host: &str| {
+            let package = Package::of(host, functions(), &BTreeMap::new()).unwrap();
+            package.functions.iter().map(|it| (it.name.clone(), it.forwarded)).collect::<Vec<_>>()
+        };
+        let wants = HOST.replace(
+            "\"customHandler\":{",
+            "\"customHandler\":{\"enableForwardingHttpRequest\":true,",
+        );
+
+        assert_eq!(forwarded(&wants), [("more".to_owned(), false), ("plain".to_owned(), true)]);
+        assert!(forwarded(HOST).iter().all(|(_, forwarded)| !forwarded));
+    }
+
+    #[test]
+    fn a_function_has_its_own_retries_or_those_of_the_host() {
+        let own = r#"{"bindings":[{"type":"timerTrigger","name":"t","schedule":"0 0 9 * * *"}],
+            "retry":{"strategy":"fixedDelay","maxRetryCount":3,"delayInterval":"00:00:10"}}"#;
+        let none = r#"{"bindings":[{"type":"timerTrigger","name":"t","schedule":"0 0 9 * * *"}]}"#;
+        let host = HOST.replace(
+            "\"version\"",
+            "\"retry\":{\"strategy\":\"fixedDelay\",\"maxRetryCount\":1,\
+             \"delayInterval\":\"00:01:00\"},\"version\"",
+        );
+        let functions = [("own".to_owned(), own.to_owned()), ("rest".to_owned(), none.to_owned())];
+
+        let package = Package::of(&host, functions, &BTreeMap::new()).unwrap();
+
+        let pauses: Vec<_> =
+            package.functions.iter().map(|it| it.retry.unwrap().pause_after(0)).collect();
+        assert_eq!(pauses, [Some(TimeDelta::seconds(10)), Some(TimeDelta::seconds(60))]);
     }
 
     #[test]

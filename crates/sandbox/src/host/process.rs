@@ -18,6 +18,8 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::console::{Level, classified};
+
 /// Between two attempts to reach a handler that starts.
 const POLL: Duration = Duration::from_millis(25);
 /// A third error within this time after the one before ends the host.
@@ -54,7 +56,7 @@ pub enum ProcessState {
     Ready {
         pid: u32,
     },
-    /// It left with exit code 0, which the host takes for good, or could not be started at all.
+    /// It left with exit code 0, which the host takes for good.
     Ended,
 }
 
@@ -70,7 +72,7 @@ pub enum ProcessEvent {
     },
     /// A line it wrote.
     Line {
-        is_error: bool,
+        level: Level,
         text: String,
     },
     /// It is gone; `code` is None after a signal.
@@ -79,7 +81,7 @@ pub enum ProcessEvent {
         code: Option<i32>,
         then: Next,
     },
-    /// It could not be started; the host does not try again.
+    /// It could not be started. The host does not try again, and nobody tells those who wait.
     NotStarted {
         reason: String,
     },
@@ -190,16 +192,19 @@ enum End {
 impl Supervisor {
     async fn run(self) {
         let mut errors = Errors::default();
+        let mut starts = 0;
         loop {
+            starts += 1;
             self.states.send_replace(ProcessState::Starting);
-            let mut child = match self.spawn() {
+            let mut child = match self.spawn(starts) {
                 Ok(child) => child,
                 Err(error) => {
                     let path = self.options.executable.display();
                     let reason = format!("`{path}` cannot be started: {error}");
                     (self.observer)(ProcessEvent::NotStarted { reason });
-                    self.states.send_replace(ProcessState::Ended);
-                    return;
+                    // Whoever waits for it goes on waiting; only a time-out starts it anew.
+                    self.kill.notified().await;
+                    continue;
                 }
             };
             // Waiting for a child closes its stdin, unless somebody else has it.
@@ -237,10 +242,10 @@ impl Supervisor {
         }
     }
 
-    fn spawn(&self) -> std::io::Result<Child> {
+    fn spawn(&self, start: u32) -> std::io::Result<Child> {
         let options = &self.options;
         let port = options.port.to_string();
-        let worker = crate::guid::of(&["worker", &port]);
+        let worker = crate::guid::of(&["worker", &port, &start.to_string()]);
         let folder = options.working_folder.as_ref().unwrap_or(&options.app_root);
         let mut child = Command::new(&options.executable)
             .args(&options.arguments)
@@ -258,28 +263,23 @@ impl Supervisor {
             .kill_on_drop(true)
             .spawn()?;
         if let Some(stdout) = child.stdout.take() {
-            self.read_lines(stdout, |_| false);
+            self.read_lines(stdout, None);
         }
         if let Some(stderr) = child.stderr.take() {
-            let all = options.stderr_is_errors;
-            self.read_lines(stderr, move |text| is_error(text, all));
+            self.read_lines(stderr, Some(options.stderr_is_errors));
         }
         Ok(child)
     }
 
     #[expect(clippy::disallowed_methods, reason = "a pipe that nobody reads stops the handler")]
-    fn read_lines(
-        &self,
-        pipe: impl AsyncRead + Send + Unpin + 'static,
-        is_error: impl Fn(&str) -> bool + Send + 'static,
-    ) {
+    fn read_lines(&self, pipe: impl AsyncRead + Send + Unpin + 'static, stderr: Option<bool>) {
         let observer = Arc::clone(&self.observer);
         let mut pipe = BufReader::new(pipe);
         tokio::spawn(async move {
             let mut line = Vec::new();
             while let Ok(1..) = pipe.read_until(b'\n', &mut line).await {
-                let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-                observer(ProcessEvent::Line { is_error: is_error(&text), text });
+                let (level, text) = classified(String::from_utf8_lossy(&line).trim_end(), stderr);
+                observer(ProcessEvent::Line { level, text });
                 line.clear();
             }
         });
@@ -319,15 +319,6 @@ impl Supervisor {
 fn exited(status: std::io::Result<ExitStatus>) -> End {
     // A process that cannot be waited for is as good as killed.
     status.map_or(End::NotReady, End::Exited)
-}
-
-/// How the host classifies a line of stderr.
-fn is_error(text: &str, all: bool) -> bool {
-    let text = text.to_ascii_lowercase();
-    if all {
-        return !text.contains("warn");
-    }
-    ["error", "fail", "severe", "unhandled exception"].iter().any(|it| text.contains(it))
 }
 
 /// The errors of a host, by which it gives up.

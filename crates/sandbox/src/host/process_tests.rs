@@ -116,13 +116,13 @@ async fn a_handler_is_started_with_its_port_and_its_lines_are_read() {
     assert!(events.contains(&ProcessEvent::Ready { pid }));
     let line = |text: &str| {
         events.iter().find_map(|it| match it {
-            ProcessEvent::Line { is_error, text: line } if line.contains(text) => Some(*is_error),
+            ProcessEvent::Line { level, text: line } if line.contains(text) => Some(*level),
             _ => None,
         })
     };
-    assert_eq!(line("serving in"), Some(false));
-    assert_eq!(line("a failure"), Some(true));
-    assert_eq!(line("a warning"), Some(false));
+    assert_eq!(line("serving in"), Some(Level::Information));
+    assert_eq!(line("a failure"), Some(Level::Error));
+    assert_eq!(line("a warning"), Some(Level::Warning));
     assert!(events.contains(&ProcessEvent::Exited { pid, code: Some(200), then: Next::Restart }));
 }
 
@@ -139,6 +139,19 @@ async fn a_crash_is_followed_by_a_restart_and_the_third_by_one_of_the_host() {
     let exits = exits(&events, 3).await;
     let crash = |then| (Some(101), then);
     assert_eq!(exits, [crash(Next::Restart), crash(Next::Restart), crash(Next::HostRestart)]);
+}
+
+#[tokio::test]
+async fn three_wished_restarts_do_not_end_the_host() {
+    let (process, events) = start("serve");
+    let mut pid = None;
+    for _ in 0..3 {
+        pid = Some(becomes_ready(&process, pid).await);
+        exit(&process, 200).await;
+    }
+    becomes_ready(&process, pid).await;
+
+    assert_eq!(exits(&events, 3).await, [(Some(200), Next::Restart); 3]);
 }
 
 #[tokio::test]
@@ -184,8 +197,14 @@ async fn a_handler_that_is_not_there_is_named() {
         Arc::new(Internet::default()),
         Arc::new(move |event| seen.lock().unwrap().push(event)),
     );
-    let _ = process.state().wait_for(|it| *it == ProcessState::Ended).await;
+    for _ in 0..400 {
+        if !events.lock().unwrap().is_empty() {
+            break;
+        }
+        tokio::time::sleep_until(Instant::now() + POLL).await;
+    }
 
+    assert_eq!(*process.state().borrow(), ProcessState::Starting, "nobody is told");
     let events = events.lock().unwrap().clone();
     let [ProcessEvent::NotStarted { reason }] = &events[..] else { panic!("{events:?}") };
     assert!(reason.contains("/nowhere/handler"), "{reason}");

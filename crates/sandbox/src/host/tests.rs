@@ -21,6 +21,10 @@ use super::*;
 use crate::bus::{Message, Queue};
 use crate::desk::{DeskClock, Speed};
 
+mod answers;
+mod events;
+mod sessions;
+
 /// What the handler was given.
 #[derive(Clone, Debug)]
 struct Call {
@@ -28,6 +32,8 @@ struct Call {
     body: Value,
     invocation: String,
     told: Option<String>,
+    /// Whether it came in chunks.
+    chunked: bool,
     at: DateTime<Utc>,
 }
 
@@ -88,7 +94,7 @@ impl Desk {
     }
 
     fn with(database: Arc<Database>, clock: Arc<dyn Clock>, holds: Holds) -> Desk {
-        let queues = ["a", "b"].map(|name| name.parse::<Queue>().unwrap());
+        let queues = ["a", "b", "s:sessions"].map(|name| name.parse::<Queue>().unwrap());
         let bus = Bus::open(Arc::clone(&database), Arc::clone(&clock), queues).unwrap();
         Desk { database, clock, holds, bus, calls: Arc::default() }
     }
@@ -112,11 +118,18 @@ impl Desk {
     ) -> Arc<Host> {
         let host_json = json!({"version": "2.0", "functionTimeout": timeout,
             "customHandler": {"description": {"defaultExecutablePath": "handler"}},
-            "extensions": {"serviceBus": {"maxConcurrentCalls": 2,
-                "maxAutoLockRenewalDuration": renewal}}});
-        let package =
-            Package::of(&host_json.to_string(), functions.to_vec(), &BTreeMap::new()).unwrap();
-        assert_eq!(package.refused, []);
+            "extensions": {"serviceBus": {"maxConcurrentCalls": 2, "maxConcurrentSessions": 2,
+                "maxMessageBatchSize": 3, "maxAutoLockRenewalDuration": renewal}}});
+        self.host_of(&host_json, function_key, functions, answer)
+    }
+
+    fn host_of<F: Future<Output = Response> + Send + 'static>(
+        &self,
+        host_json: &Value,
+        function_key: Option<&str>,
+        functions: &[(String, String)],
+        answer: impl Fn(Call) -> F + Clone + Send + Sync + 'static,
+    ) -> Arc<Host> {
         let (clock, calls) = (Arc::clone(&self.clock), Arc::clone(&self.calls));
         let handler = Router::new().fallback(move |request: Request<Body>| {
             let (clock, calls, answer) = (Arc::clone(&clock), Arc::clone(&calls), answer.clone());
@@ -126,31 +139,40 @@ impl Desk {
                     |name: &str| parts.headers.get(name).map(|it| it.to_str().unwrap().to_owned());
                 let invocation = header("x-azure-functions-invocationid").unwrap();
                 let told = header("x-goldsmith-now");
+                let chunked = header("transfer-encoding").is_some_and(|it| it == "chunked");
                 let function = parts.uri.path()[1..].to_owned();
                 let body = body.collect().await.unwrap().to_bytes();
-                let body = serde_json::from_slice(&body).unwrap();
-                let call = Call { function, body, invocation, told, at: clock.now() };
+                let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+                let at = clock.now();
+                let call = Call { function, body, invocation, told, chunked, at };
                 calls.lock().unwrap().push(call.clone());
                 answer(call).await
             }
         });
+        let wire = Local::to([("127.0.0.1:7071".to_owned(), handler)]);
         let options = HostOptions {
             handler: "http://127.0.0.1:7071".to_owned(),
-            desk_time: true,
-            namespace: "desk".to_owned(),
             function_key: function_key.map(str::to_owned),
             ..HostOptions::default()
         };
-        Host::new(
-            package,
-            Arc::clone(&self.bus),
-            Arc::clone(&self.database),
-            Arc::clone(&self.clock),
-            self.holds.clone(),
-            Arc::new(Local::to([("127.0.0.1:7071".to_owned(), handler)])),
-            options,
-        )
-        .unwrap()
+        self.host_on(Arc::new(wire), options, host_json, functions)
+    }
+
+    /// A host whose handler is at the other end of `wire`.
+    fn host_on(
+        &self,
+        wire: Arc<dyn Wire>,
+        options: HostOptions,
+        host_json: &Value,
+        functions: &[(String, String)],
+    ) -> Arc<Host> {
+        let package =
+            Package::of(&host_json.to_string(), functions.to_vec(), &BTreeMap::new()).unwrap();
+        assert_eq!(package.refused, []);
+        let (bus, database) = (Arc::clone(&self.bus), Arc::clone(&self.database));
+        let (clock, holds) = (Arc::clone(&self.clock), self.holds.clone());
+        let options = HostOptions { desk_time: true, namespace: "desk".to_owned(), ..options };
+        Host::new(package, bus, database, clock, holds, wire, options).unwrap()
     }
 
     fn send(&self, queue: &str, id: &str, after_seconds: i64) {

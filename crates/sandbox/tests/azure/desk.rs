@@ -155,7 +155,9 @@ impl Answer {
 
 /// The test estate with these replacements.
 pub(crate) fn estate(gallery: &str, rest: &str) -> Estate {
-    let text = ESTATE.replace("%GALLERY%", gallery).replace("%REST%", rest);
+    let events = if rest.contains("eventGrid:") { "" } else { "eventGrid: true\n" };
+    let text = ESTATE.replace("eventGrid: true\n", events);
+    let text = text.replace("%GALLERY%", gallery).replace("%REST%", rest);
     Estate::parse(&text).unwrap_or_else(|error| panic!("{error}"))
 }
 

@@ -1,0 +1,58 @@
+//! When a run waits for a resource that has changed, its look is due now. The look reads the
+//! resource, so a forged event does no harm; and only a wish that is due later is woken, so many do
+//! none either.
+
+use std::collections::BTreeMap;
+
+use rules::ImageName;
+use rules::event::Event;
+use rules::state::{Run, Stage};
+use rules::wake::Function;
+
+use crate::{Context, Failure, Record};
+
+/// The looks that are due now. `changed` are the ids of resources, in lower case.
+pub(super) async fn now(
+    cx: &Context,
+    changed: &BTreeMap<String, bool>,
+) -> Result<Vec<Record>, Failure> {
+    let templates = cx.template("").to_string().to_ascii_lowercase();
+    let template_changed = changed.keys().any(|it| it.starts_with(&templates));
+
+    let mut records = Vec::new();
+    for image in &cx.catalog.images {
+        let versions = format!("{}/versions/", cx.definition(&image.name)).to_ascii_lowercase();
+        if !template_changed && !changed.keys().any(|it| it.starts_with(&versions)) {
+            continue;
+        }
+        let Some(stream) = cx.readable(&image.name).await? else { continue };
+        let waits = stream
+            .state
+            .runs()
+            .find(|run| awaited(cx, &image.name, run).is_some_and(|it| changed.contains_key(&it)));
+        let task = waits.and_then(|run| run.task.clone());
+        let Some(task) = task.filter(|it| is_a_look(it.function) && it.due > cx.now) else {
+            continue;
+        };
+        let (seq, function, generation) = (task.seq, task.function, task.generation + 1);
+        let woken = Event::RunWoken { seq, function, generation };
+        records.push((stream, vec![vec![woken]]));
+    }
+    Ok(records)
+}
+
+/// The id of the resource that `run` waits for, in lower case.
+fn awaited(cx: &Context, image: &ImageName, run: &Run) -> Option<String> {
+    let id = match run.stage {
+        Stage::Building => cx.template(&run.template).to_string(),
+        Stage::Replicating | Stage::Releasing { .. } => {
+            cx.definition(image).version(run.version).to_string()
+        }
+        _ => return None,
+    };
+    Some(id.to_ascii_lowercase())
+}
+
+fn is_a_look(function: Function) -> bool {
+    matches!(function, Function::FollowBuild | Function::FollowVersion)
+}
