@@ -6,10 +6,12 @@
 
 mod script;
 mod bodies;
+mod clouds;
 mod definitions;
 mod errors;
 mod graph;
 mod lists;
 mod recordings;
+mod secrets;
 mod templates;
 mod versions;
