@@ -4,6 +4,8 @@
 
 mod desk;
 mod spoiled;
+mod changed;
+mod hard_answers;
 mod lifecycle;
 mod fabrikam;
 mod processes;

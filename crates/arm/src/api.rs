@@ -50,8 +50,7 @@ pub(crate) fn spoken_of(path: &str) -> &'static [&'static str] {
 pub(crate) fn fall_back(path: &str, offered: &[String]) -> Option<String> {
     let asked = asked(path)?;
     let older = spoken(asked).iter().find(|it| offered.iter().any(|offer| offer == *it))?;
-    let replaced =
-        path.replacen(&format!("{PARAMETER}{asked}"), &format!("{PARAMETER}{older}"), 1);
+    let replaced = path.replacen(&format!("{PARAMETER}{asked}"), &format!("{PARAMETER}{older}"), 1);
     (*older != asked).then_some(replaced)
 }
 

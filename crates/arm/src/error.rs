@@ -69,7 +69,10 @@ pub enum Error {
 
     /// The cloud has none of the api-versions that we speak of this resource type, or not the type
     /// itself.
-    #[error("{at}: this cloud does not speak api-version {spoken} of it (`{code}`; it has {}); take a cloud or a goldsmith that speaks one of the other's", some_of(offered))]
+    #[error(
+        "{at}: this cloud does not speak api-version {spoken} of it (`{code}`; it has {}); take a cloud or a goldsmith that speaks one of the other's",
+        some_of(offered)
+    )]
     NoCommonVersion {
         at: At,
         code: String,

@@ -44,9 +44,8 @@ impl Arm {
 fn of_type(provider: Provider, kind: &str) -> Vec<String> {
     let kind = format!("{}/", kind.to_ascii_lowercase());
     let known = provider.resource_types.into_iter();
-    let above = known.filter(|it| {
-        kind.starts_with(&format!("{}/", it.resource_type.to_ascii_lowercase()))
-    });
+    let above =
+        known.filter(|it| kind.starts_with(&format!("{}/", it.resource_type.to_ascii_lowercase())));
     above.max_by_key(|it| it.resource_type.len()).map(|it| it.api_versions).unwrap_or_default()
 }
 
@@ -73,9 +72,21 @@ mod tests {
     #[test]
     fn the_type_is_read_from_the_path() {
         let table = [
-            ("/resourceGroups/g/providers/Microsoft.Compute/galleries/g/images/i/versions/1.0.0?x=1", "Microsoft.Compute", "galleries/images/versions"),
-            ("/providers/Microsoft.Compute/locations/westeurope/publishers/p/artifacttypes/vmimage", "Microsoft.Compute", "locations/publishers"),
-            ("/resourceGroups/g/providers/Microsoft.VirtualMachineImages/imageTemplates/t/run", "Microsoft.VirtualMachineImages", "imageTemplates/run"),
+            (
+                "/resourceGroups/g/providers/Microsoft.Compute/galleries/g/images/i/versions/1.0.0?x=1",
+                "Microsoft.Compute",
+                "galleries/images/versions",
+            ),
+            (
+                "/providers/Microsoft.Compute/locations/westeurope/publishers/p/artifacttypes/vmimage",
+                "Microsoft.Compute",
+                "locations/publishers",
+            ),
+            (
+                "/resourceGroups/g/providers/Microsoft.VirtualMachineImages/imageTemplates/t/run",
+                "Microsoft.VirtualMachineImages",
+                "imageTemplates/run",
+            ),
         ];
         for (path, namespace, kind) in table {
             let found = resource_type(&format!("/subscriptions/s{path}"));

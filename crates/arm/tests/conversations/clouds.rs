@@ -23,8 +23,8 @@ fn paths(script: &Script) -> Vec<String> {
 
 #[tokio::test]
 async fn a_cloud_without_the_newest_api_version_is_asked_once_more_with_an_older_one() {
-    let script = Script::answering(400, lacks("2018-06-01, 2024-03-03, 2025-03-03"))
-        .then(200, a_version());
+    let script =
+        Script::answering(400, lacks("2018-06-01, 2024-03-03, 2025-03-03")).then(200, a_version());
 
     let read = script.arm().version(&version()).await.unwrap();
 
@@ -38,10 +38,8 @@ async fn a_cloud_without_the_newest_api_version_is_asked_once_more_with_an_older
 #[tokio::test]
 async fn a_write_falls_back_with_the_same_body_since_nobody_saw_the_first() {
     let offered = lacks("2025-03-03");
-    let script = Script::answering(400, &offered)
-        .then(200, a_version())
-        .then(400, &offered)
-        .then(202, "");
+    let script =
+        Script::answering(400, &offered).then(200, a_version()).then(400, &offered).then(202, "");
     let arm = script.arm();
 
     let written = arm.put_version(&permit(), &version(), &version_intent()).await;

@@ -48,8 +48,12 @@ async fn a_signed_status_url_is_neither_followed_nor_logged_nor_shown() {
     let lines = tracing_subscriber::fmt().with_writer(log.clone());
     let lines = lines.with_max_level(tracing::Level::TRACE).finish();
     let _guard = tracing::subscriber::set_default(lines);
-    let caps = signed("Microsoft.Compute/locations/westus/capsOperations/36cac6d0-cc77-4ddd-b6bb-3c4a0866a0f8?api-version=2026-03-03");
-    let builder = signed("Microsoft.VirtualMachineImages/locations/westus/operations/bb8e88c0-cc77-4ddd-b6bb-3c4a0866a0f8?api-version=2025-10-01");
+    let caps = signed(
+        "Microsoft.Compute/locations/westus/capsOperations/36cac6d0-cc77-4ddd-b6bb-3c4a0866a0f8?api-version=2026-03-03",
+    );
+    let builder = signed(
+        "Microsoft.VirtualMachineImages/locations/westus/operations/bb8e88c0-cc77-4ddd-b6bb-3c4a0866a0f8?api-version=2025-10-01",
+    );
     assert!((3005..=3468).contains(&caps.len()), "{}", caps.len());
     let put = [("azure-asyncoperation", caps.as_str()), ("azure-asyncnotification", "Enabled")];
     let both = [("azure-asyncoperation", caps.as_str()), ("location", caps.as_str())];

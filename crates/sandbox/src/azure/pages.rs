@@ -23,7 +23,8 @@ const IN_A_SEGMENT: &AsciiSet =
 /// cloud, is left as it is.
 pub(super) fn cut(world: &World<'_>, call: &Call, mut reply: Reply) -> Result<Reply, Refusal> {
     let wanted = world.estate.cloud.items_per_page;
-    let items = reply.body.as_mut().and_then(|it| it.get_mut("value")).and_then(Value::as_array_mut);
+    let items =
+        reply.body.as_mut().and_then(|it| it.get_mut("value")).and_then(Value::as_array_mut);
     let Some(items) = items.filter(|_| call.method == Method::GET) else { return Ok(reply) };
     if items.is_empty() || (wanted.is_none() && !is_filtered(call)) {
         return Ok(reply);
@@ -74,4 +75,3 @@ fn link(call: &Call, number: usize) -> String {
     let path = call.segments.iter().map(|it| format!("/{}", utf8_percent_encode(it, IN_A_SEGMENT)));
     format!("{}{}?{}", call.origin, path.collect::<String>(), query.finish())
 }
-

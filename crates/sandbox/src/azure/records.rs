@@ -75,7 +75,8 @@ impl<'t> Records<'t> {
 
     /// Whether there is a resource of this id.
     pub(super) fn exists(&self, id: &str) -> Result<bool, Trouble> {
-        let mut statement = self.transaction.prepare_cached("SELECT 1 FROM azure_resource WHERE key = ?1")?;
+        let mut statement =
+            self.transaction.prepare_cached("SELECT 1 FROM azure_resource WHERE key = ?1")?;
         Ok(statement.exists([id.to_ascii_lowercase()])?)
     }
 
@@ -104,7 +105,8 @@ impl<'t> Records<'t> {
 
     /// Forgets a resource.
     pub(super) fn remove(&self, id: &str) -> Result<(), Trouble> {
-        let mut statement = self.transaction.prepare_cached("DELETE FROM azure_resource WHERE key = ?1")?;
+        let mut statement =
+            self.transaction.prepare_cached("DELETE FROM azure_resource WHERE key = ?1")?;
         statement.execute([id.to_ascii_lowercase()])?;
         self.note(id, "", None)
     }
@@ -209,7 +211,8 @@ impl<'t> Records<'t> {
             .optional()?;
         let Some((sequence, at, work)) = found else { return Ok(None) };
 
-        let mut statement = self.transaction.prepare_cached("DELETE FROM azure_due WHERE sequence = ?1")?;
+        let mut statement =
+            self.transaction.prepare_cached("DELETE FROM azure_due WHERE sequence = ?1")?;
         statement.execute([sequence])?;
         Ok(Some((DateTime::from_timestamp_nanos(at), serde_json::from_str(&work)?)))
     }

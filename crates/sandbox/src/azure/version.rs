@@ -417,8 +417,7 @@ pub(super) fn is_out(world: &World<'_>, region: &str, at: DateTime<Utc>) -> bool
 
 /// The outage by which replication to `region` that begins at `at` fails.
 fn outage<'a>(world: &World<'a>, region: &str, at: DateTime<Utc>) -> Option<&'a Outage> {
-    let hits =
-        |it: &&Outage| region::short(&it.region) == region && it.from <= at && at < it.until;
+    let hits = |it: &&Outage| region::short(&it.region) == region && it.from <= at && at < it.until;
     world.estate.outages.iter().find(hits)
 }
 

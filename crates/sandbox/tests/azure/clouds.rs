@@ -27,7 +27,8 @@ fn sizes(pages: &[Vec<Value>]) -> Vec<usize> {
 #[tokio::test]
 async fn a_filtered_list_of_resources_begins_and_ends_with_an_empty_page() {
     let desk = desk();
-    let filter = "$filter=resourceType%20eq%20%27Microsoft.Compute%2Fgalleries%27&api-version=2022-09-01";
+    let filter =
+        "$filter=resourceType%20eq%20%27Microsoft.Compute%2Fgalleries%27&api-version=2022-09-01";
 
     let pages = pages(&desk, &format!("/subscriptions/{SUBSCRIPTION}/resources?{filter}")).await;
 
@@ -103,10 +104,7 @@ async fn resource_graph_tells_what_was_there_some_minutes_ago() {
     let last = rows(&desk).await;
 
     assert_eq!(early, before);
-    assert_eq!(
-        late,
-        ["1.0.0 Succeeded", "1.10.0 Succeeded", "1.2.0 Deleting", "3.0.0 Creating"]
-    );
+    assert_eq!(late, ["1.0.0 Succeeded", "1.10.0 Succeeded", "1.2.0 Deleting", "3.0.0 Creating"]);
     assert_eq!(last, ["1.0.0 Succeeded", "1.10.0 Succeeded", "3.0.0 Succeeded"]);
 }
 
