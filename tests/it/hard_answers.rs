@@ -16,14 +16,14 @@ use crate::changed::{Asked, Change, Changed, Heard};
 use crate::desk::{Desk, root};
 use crate::spoiled::Spoil;
 
-/// The image whose answers are changed; its run begins with a new base on the tenth.
-const IMAGE: &str = "rhel-9-base";
+/// The image whose answers are changed. Its gallery is empty: its base is the first reason to build.
+const IMAGE: &str = "sles-15";
 
-/// A desk on the example, with another estate and other answers.
+/// A desk of Fabrikam's, with another estate and other answers.
 async fn desk(estate: impl FnOnce(&mut Estate), change: Change) -> (Desk, Heard) {
-    let examples = root().join("examples");
-    let loaded = load::catalog(&examples.join("catalog")).unwrap();
-    let mut other = load::estate(&examples.join("estate.yaml")).unwrap();
+    let folder = root().join("tests/it/fabrikam");
+    let loaded = load::catalog(&folder.join("catalog.yaml")).unwrap();
+    let mut other = load::estate(&folder.join("estate.yaml")).unwrap();
     estate(&mut other);
     let heard = Heard::default();
     let (start, listening) = (other.start, Arc::clone(&heard));
@@ -38,29 +38,21 @@ fn nothing() -> Change {
 
 /// What a walk came to.
 struct Walk {
-    start: DateTime<Utc>,
     heard: Vec<Asked>,
     /// The image, when, what.
     events: Vec<(String, DateTime<Utc>, Event)>,
 }
 
 impl Walk {
-    /// What happened in the first `days`, without the evidence that Azure's answers are part of.
-    fn story(&self, days: i64) -> Vec<(String, DateTime<Utc>, Event)> {
-        let end = self.start + TimeDelta::days(days);
-        self.events.iter().filter(|it| it.1 < end).cloned().collect()
-    }
-
     /// The PUTs of versions.
     fn version_puts(&self) -> impl Iterator<Item = &Asked> {
         self.heard.iter().filter(|it| it.is("PUT", "/versions/"))
     }
 }
 
-async fn walk(estate: impl FnOnce(&mut Estate), days: i64) -> Walk {
+async fn walk(estate: impl FnOnce(&mut Estate)) -> Walk {
     let (mut desk, heard) = desk(estate, nothing()).await;
-    let start = desk.now();
-    desk.run_to(start + TimeDelta::days(days)).await;
+    desk.run_to(desk.now() + TimeDelta::days(DAYS)).await;
     assert_eq!(*desk.ailments.lock().unwrap(), Vec::<String>::new());
     let mut events = Vec::new();
     for image in desk.images() {
@@ -70,19 +62,16 @@ async fn walk(estate: impl FnOnce(&mut Estate), days: i64) -> Walk {
         }
     }
     let heard = heard.lock().unwrap().clone();
-    Walk { start, heard, events }
+    Walk { heard, events }
 }
 
-/// How long the walk is that several tests look at: until a version has been trimmed.
-const PLAIN_DAYS: i64 = 19;
+/// How long the walks are: until a version has been deleted.
+const DAYS: i64 = 11;
 
-/// How long the walks are that are compared with it.
-const DAYS: i64 = 5;
-
-/// The walk over the example as it is.
+/// The walk over the estate as it is.
 async fn plain() -> &'static Walk {
     static PLAIN: OnceCell<Walk> = OnceCell::const_new();
-    PLAIN.get_or_init(|| walk(|_| {}, PLAIN_DAYS)).await
+    PLAIN.get_or_init(|| walk(|_| {})).await
 }
 
 /// Lets the desk go on until `what` has happened to the image.
@@ -101,7 +90,7 @@ fn count(heard: &Heard, method: &str, what: &str) -> usize {
 }
 
 fn of_template(asked: &Asked, method: &str) -> bool {
-    asked.is(method, "/imageTemplates/") && asked.path.contains(IMAGE)
+    asked.is(method, &format!("/imageTemplates/{IMAGE}-1."))
 }
 
 /// True the first `times` that it is asked.
@@ -123,7 +112,7 @@ fn refusal(code: &str, message: &str) -> Value {
 async fn no_status_operation_is_ever_asked_for_so_an_expired_one_costs_nothing() {
     let walk = plain().await;
 
-    assert!(walk.heard.len() > 300, "{}", walk.heard.len());
+    assert!(walk.heard.len() > 100, "{}", walk.heard.len());
     let operation = |it: &&Asked| it.path.to_ascii_lowercase().contains("operation");
     assert_eq!(walk.heard.iter().find(operation).map(|it| it.path.as_str()), None);
 }
@@ -143,7 +132,7 @@ async fn a_version_is_put_only_after_the_same_step_has_read_it_since_a_put_resto
             assert!(read.contains(&key), "{} put what it had not read", asked.id);
         }
     }
-    assert!(puts > 10, "{puts}");
+    assert!(puts >= 8, "{puts}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -200,10 +189,10 @@ async fn a_deletion_is_never_told_to_bypass_the_soft_one() {
 
 #[tokio::test(start_paused = true)]
 async fn lists_in_pages_of_one_tell_the_same_story() {
-    let walk = walk(|estate| estate.cloud.items_per_page = Some(1), DAYS).await;
+    let walk = walk(|estate| estate.cloud.items_per_page = Some(1)).await;
 
     assert!(walk.heard.iter().any(|it| it.path.contains("skiptoken")));
-    assert_eq!(walk.story(DAYS), plain().await.story(DAYS));
+    assert_eq!(walk.events, plain().await.events);
 }
 
 #[tokio::test(start_paused = true)]
@@ -213,22 +202,22 @@ async fn a_cloud_without_the_newest_api_versions_is_walked_all_the_same() {
         estate.cloud.lacks_api_versions = lacks.map(str::to_owned).to_vec();
     };
 
-    let walk = walk(estate, DAYS).await;
+    let walk = walk(estate).await;
 
     let good = |it: &&Asked| it.status < 300 && lacks.iter().any(|lacked| it.path.contains(lacked));
     assert_eq!(walk.heard.iter().find(good).map(|it| it.path.as_str()), None);
-    assert_eq!(walk.story(DAYS), plain().await.story(DAYS));
+    assert_eq!(walk.events, plain().await.events);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_resource_graph_that_lags_behind_costs_no_version_that_is_in_use() {
-    let walk = walk(|estate| estate.cloud.graph_lag_minutes = 180, DAYS).await;
+    let walk = walk(|estate| estate.cloud.graph_lag_minutes = 180).await;
 
     let deleted = |walk: &Walk| -> Vec<(String, VersionNumber)> {
-        let events = walk.story(DAYS).into_iter();
+        let events = walk.events.iter();
         events
             .filter_map(|(image, _, event)| match event {
-                Event::VersionDeleted { version, .. } => Some((image, version)),
+                Event::VersionDeleted { version, .. } => Some((image.clone(), *version)),
                 _ => None,
             })
             .collect()
@@ -255,12 +244,16 @@ async fn a_run_that_failed_and_published_all_the_same_is_never_offered_and_is_re
         let failed = until(&mut desk, |it| matches!(it, Event::BuildFailed { .. })).await;
         let Event::BuildFailed { version, published, reason, .. } = failed else { panic!() };
         assert!(published && reason.contains(state), "{reason}");
+        if state == "PartiallySucceeded" {
+            continue;
+        }
 
         let definition = arm::GalleryId::from(&desk.catalog.gallery).definition(IMAGE);
         let gone =
             |it: &Event| matches!(it, Event::VersionDeleted { version: v, .. } if *v == version);
         for day in 0.. {
-            let latest = desk.sandbox.azure.latest(&definition.to_string(), "westeurope").unwrap();
+            let latest =
+                desk.sandbox.azure.latest(&definition.to_string(), "swedencentral").unwrap();
             assert_ne!(latest, Some(version.to_string()), "day {day}");
             if desk.events(IMAGE).await.iter().any(gone) {
                 break;
@@ -280,8 +273,8 @@ async fn states_that_nobody_knows_are_waited_out_and_never_taken_as_good() {
     let noted = Arc::clone(&unsure);
     let seen: Mutex<BTreeMap<(String, &str), u32>> = Mutex::default();
     let change: Change = Box::new(move |asked, body| {
-        let of_version = asked.is("GET", "/versions/");
-        if !asked.path.contains(IMAGE) || !(of_version || of_template(asked, "GET")) {
+        let of_version = asked.is("GET", &format!("/images/{IMAGE}/versions/"));
+        if !of_version && !of_template(asked, "GET") {
             return None;
         }
         let blurs = |what: &'static str, times: u32| {
@@ -317,7 +310,7 @@ async fn states_that_nobody_knows_are_waited_out_and_never_taken_as_good() {
     until(&mut desk, |it| matches!(it, Event::RunReleased { .. })).await;
 
     let unsure = unsure.lock().unwrap().clone();
-    assert!(unsure.len() >= 8, "{unsure:?}");
+    assert!(unsure.len() >= 6, "{unsure:?}");
     for entry in desk.entries(&IMAGE.parse().unwrap()).await {
         let invocation = entry.id.rsplit_once('.').unwrap().0;
         let believed = entry.events.iter().any(|it| {
@@ -429,7 +422,7 @@ async fn a_region_that_failed_in_a_version_that_succeeded_is_asked_for_again() {
     });
     let requested = requested.unwrap();
     let outage = Outage {
-        region: "northeurope".to_owned(),
+        region: "norwayeast".to_owned(),
         from: requested - TimeDelta::minutes(1),
         until: requested + TimeDelta::minutes(3),
         version_succeeds: true,
@@ -447,7 +440,7 @@ async fn a_region_that_failed_in_a_version_that_succeeded_is_asked_for_again() {
 
     let failed = until(&mut desk, |it| matches!(it, Event::RegionFailed { .. })).await;
     let Event::RegionFailed { version, region, .. } = failed else { panic!() };
-    assert_eq!(region.as_str(), "northeurope");
+    assert_eq!(region.as_str(), "norwayeast");
     assert!(*spared.lock().unwrap(), "the version was Succeeded, and a region of it Failed");
     let early = desk.events(IMAGE).await;
     assert!(
@@ -464,7 +457,7 @@ async fn a_region_that_failed_in_a_version_that_succeeded_is_asked_for_again() {
 #[tokio::test(start_paused = true)]
 async fn the_number_of_a_soft_deleted_version_counts_as_taken() {
     let change: Change = Box::new(|asked, body| {
-        let asks = asked.is("GET", "/softdeletedartifacttypes/") && asked.path.contains(IMAGE);
+        let asks = asked.is("GET", &format!("/artifacts/{IMAGE}/versions"));
         asks.then(|| {
             *body = json!({"value": [{"name": "7.0.0", "properties": {}}]});
             200

@@ -17,7 +17,7 @@ fn folders(path: &str) -> BTreeSet<String> {
     folders.map(|it| it.file_name().into_string().unwrap()).collect()
 }
 
-fn rust_files(folder: PathBuf) -> Vec<PathBuf> {
+pub(crate) fn rust_files(folder: PathBuf) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let path = entry.path();

@@ -14,3 +14,4 @@ mod faults;
 mod bad_input;
 mod people;
 mod layout;
+mod bites;

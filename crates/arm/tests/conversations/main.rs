@@ -11,6 +11,7 @@ mod definitions;
 mod errors;
 mod graph;
 mod lists;
+mod recorded;
 mod recordings;
 mod secrets;
 mod templates;
