@@ -32,6 +32,7 @@ pub mod context;
 pub mod step;
 pub mod dispatch;
 mod outbox;
+mod webhook;
 pub mod serve;
 
 pub use context::{Context, Intent, Visit};
