@@ -219,3 +219,19 @@ async fn a_template_of_the_estate_is_there_and_ready() {
     assert_eq!(template["properties"]["provisioningState"], "Succeeded", "{template}");
     assert_eq!(template["properties"]["source"]["imageVersionId"], format!("{WEB}/versions/1.0.0"));
 }
+
+/// `ib_output_versioning.json`: a scheme is sent, and null comes back.
+#[tokio::test]
+async fn a_versioning_that_was_sent_comes_back_as_null() {
+    let desk = desk();
+    let target = json!({
+        "type": "SharedImage", "runOutputName": "web", "galleryImageId": WEB,
+        "targetRegions": [{ "name": "westeurope" }], "versioning": { "scheme": "Source" },
+    });
+
+    let created = desk.put(TEMPLATE, template(json!({ "distribute": [target] }))).await;
+
+    assert_eq!(created.status, StatusCode::CREATED, "{}", created.body);
+    let echoed = created.body["properties"]["distribute"][0].get("versioning");
+    assert_eq!(echoed, Some(&serde_json::Value::Null));
+}
