@@ -70,7 +70,7 @@ pub enum Error {
     /// The cloud has none of the api-versions that we speak of this resource type, or not the type
     /// itself.
     #[error(
-        "{at}: this cloud does not speak api-version {spoken} of it (`{code}`; it has {}); take a cloud or a goldsmith that speaks one of the other's",
+        "{at}: this cloud has no api-version of it that goldsmith speaks ({spoken}), only {} (`{code}`); look for a goldsmith that speaks one of these",
         some_of(offered)
     )]
     NoCommonVersion {

@@ -61,7 +61,7 @@ async fn a_cloud_with_none_of_our_api_versions_is_refused_politely() {
     let Error::NoCommonVersion { spoken, offered, .. } = &error else { panic!("{error}") };
     assert_eq!((spoken.as_str(), offered.len()), ("2026-03-03, 2025-03-03", 2));
     assert!(!error.is_transient() && !error.perhaps_done());
-    assert!(error.to_string().contains("it has 2018-06-01, 2021-10-01"), "{error}");
+    assert!(error.to_string().contains("only 2018-06-01, 2021-10-01"), "{error}");
     assert_eq!(script.asked().len(), 1);
 }
 
