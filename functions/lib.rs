@@ -33,6 +33,7 @@ pub mod step;
 pub mod dispatch;
 mod outbox;
 mod refusal;
+mod webhook;
 pub mod serve;
 
 pub use context::{Context, Intent, Visit};

@@ -114,6 +114,7 @@ impl From<arm::Error> for Failure {
             | arm::Error::PerhapsDone { .. } => Failure::later(why),
             arm::Error::NotFound { .. }
             | arm::Error::Forbidden { .. }
+            | arm::Error::NoCommonVersion { .. }
             | arm::Error::Invalid { .. } => Failure::never(why),
         }
     }

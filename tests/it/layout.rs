@@ -17,7 +17,7 @@ fn folders(path: &str) -> BTreeSet<String> {
     folders.map(|it| it.file_name().into_string().unwrap()).collect()
 }
 
-fn rust_files(folder: PathBuf) -> Vec<PathBuf> {
+pub(crate) fn rust_files(folder: PathBuf) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let path = entry.path();
@@ -103,6 +103,33 @@ fn the_walls_between_the_crates_stand() {
     }
     let manifest = read("functions/Cargo.toml");
     assert!(!manifest.contains("jsonschema"), "the handler links a schema library");
+}
+
+/// One read, one look and one send are a few lines each where they are used.
+#[test]
+fn no_function_sees_retries_tokens_pages_or_status_urls() {
+    let hidden = [
+        "api-version",
+        "skip_token",
+        "next_link",
+        "bearer",
+        "authorization",
+        "headers()",
+        "http::request",
+        "http::headermap",
+        "reqwest",
+        ".collect(longest",
+        "retry-after",
+        "asyncoperation",
+    ];
+    for function in folders("functions") {
+        for file in rust_files(root().join("functions").join(&function)) {
+            let text = fs::read_to_string(&file).unwrap().to_lowercase();
+            for word in hidden {
+                assert!(!text.contains(word), "{} sees `{word}`", file.display());
+            }
+        }
+    }
 }
 
 #[test]

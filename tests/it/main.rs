@@ -5,6 +5,8 @@
 mod desk;
 mod spoiled;
 mod stand;
+mod changed;
+mod hard_answers;
 mod lifecycle;
 mod fabrikam;
 mod processes;
@@ -16,3 +18,4 @@ mod bad_input;
 mod events;
 mod people;
 mod layout;
+mod bites;

@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::error::{At, Error};
 use crate::readable::readable;
-use crate::refusal;
+use crate::{api, refusal};
 
 /// Whose token ARM wants.
 const AUDIENCE: &str = "https://management.azure.com";
@@ -57,6 +57,7 @@ pub enum Deletion {
 }
 
 /// One request: what it is, of what, where.
+#[derive(Clone)]
 pub(crate) struct Call<'a> {
     pub(crate) at: At,
     pub(crate) method: Method,
@@ -88,8 +89,32 @@ impl Arm {
         Arm { request_id: HeaderValue::from_str(&plain).ok(), ..self.clone() }
     }
 
+    /// Makes `call`; in a cloud that lacks the api-version once more, with the newest that both
+    /// speak. The refusal comes before the provider has seen the request, so nothing is done twice.
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<Answer, Error> {
-        let Call { at, method, path, body, permit } = call;
+        let mut refused = match self.call_once(&call).await {
+            Err(refused @ Error::NoCommonVersion { .. }) => refused,
+            answer => return answer,
+        };
+        if let Error::NoCommonVersion { offered, .. } = &mut refused
+            && offered.is_empty()
+        {
+            *offered = self.api_versions(&call.path).await?;
+        }
+        let back = match &refused {
+            Error::NoCommonVersion { offered, .. } => api::fall_back(&call.path, offered),
+            _ => None,
+        };
+        match back {
+            Some(path) => self.call_once(&Call { path, ..call }).await,
+            None => Err(refused),
+        }
+    }
+
+    /// Makes `call` with the api-version that it names.
+    pub(crate) async fn call_once(&self, call: &Call<'_>) -> Result<Answer, Error> {
+        let Call { at, method, path, body, permit } = call.clone();
+        let spoken = api::spoken_of(&path);
         let uri = match self.address(&path) {
             Ok(uri) => uri,
             Err(because) => return Err(Error::NotSent { at, because }),
@@ -136,11 +161,17 @@ impl Arm {
             resource = at.resource,
             status = status.as_u16(),
             remaining = remaining(&headers),
+            failed = headers.get("x-ms-failure-cause").and_then(|it| it.to_str().ok()),
             "Azure answered {status}"
         );
 
         if !status.is_success() {
-            return Err(refusal::error(at, status, &headers, &body));
+            return Err(match refusal::offered(&body) {
+                Some((code, offered)) => {
+                    Error::NoCommonVersion { at, code, spoken: spoken.join(", "), offered }
+                }
+                None => refusal::error(at, status, &headers, &body),
+            });
         }
         Ok(Answer { at, status, headers, body })
     }

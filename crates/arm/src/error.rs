@@ -67,6 +67,21 @@ pub enum Error {
     )]
     Unauthorized { at: At, code: String },
 
+    /// The cloud has none of the api-versions that we speak of this resource type, or not the type
+    /// itself.
+    #[error(
+        "{at}: this cloud has no api-version of it that goldsmith speaks ({spoken}), only {} (`{code}`); look for a goldsmith that speaks one of these",
+        some_of(offered)
+    )]
+    NoCommonVersion {
+        at: At,
+        code: String,
+        /// Those that we speak, the newest first.
+        spoken: String,
+        /// Those that the cloud has; empty when it does not say.
+        offered: Vec<String>,
+    },
+
     /// What we sent is wrong (400, 422, and every other 4xx).
     #[error("{at}: Azure refused it as wrong (`{code}`: {message}{}); correct what was asked", about(target.as_deref()))]
     Invalid { at: At, code: String, message: String, target: Option<String> },
@@ -96,6 +111,7 @@ impl Error {
             | Error::Unavailable { at, .. }
             | Error::Forbidden { at, .. }
             | Error::Unauthorized { at, .. }
+            | Error::NoCommonVersion { at, .. }
             | Error::Invalid { at, .. }
             | Error::Malformed { at, .. }
             | Error::NotSent { at, .. }
@@ -117,6 +133,7 @@ impl Error {
             | Error::NotAllowed { .. }
             | Error::Forbidden { .. }
             | Error::Unauthorized { .. }
+            | Error::NoCommonVersion { .. }
             | Error::Invalid { .. }
             | Error::Malformed { .. } => false,
         }
@@ -134,6 +151,7 @@ impl Error {
             | Error::NotAllowed { .. }
             | Error::Forbidden { .. }
             | Error::Unauthorized { .. }
+            | Error::NoCommonVersion { .. }
             | Error::Invalid { .. } => false,
         }
     }
@@ -149,6 +167,7 @@ impl Error {
             | Error::NotAllowed { .. }
             | Error::Forbidden { .. }
             | Error::Unauthorized { .. }
+            | Error::NoCommonVersion { .. }
             | Error::Invalid { .. }
             | Error::Malformed { .. }
             | Error::NotSent { .. }
@@ -159,6 +178,15 @@ impl Error {
 
 fn later(retry_after: Option<Duration>) -> String {
     retry_after.map_or("later".to_owned(), |it| format!("in {} s", it.as_secs()))
+}
+
+fn some_of(versions: &[String]) -> String {
+    let some = versions.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match versions.len() {
+        0 => "none that it tells".to_owned(),
+        1..=5 => some,
+        _ => format!("{some}, …"),
+    }
 }
 
 fn about(target: Option<&str>) -> String {

@@ -19,6 +19,7 @@ pub mod scale_set;
 mod api;
 mod date;
 mod page;
+mod provider;
 mod readable;
 mod refusal;
 mod state;

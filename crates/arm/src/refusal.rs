@@ -36,18 +36,25 @@ pub(crate) fn error(at: At, status: StatusCode, headers: &HeaderMap, body: &[u8]
     if is_busy(&code, &message, status) {
         return Error::Busy { at, code, message, retry_after };
     }
-    if forbids(&code) {
+    // Compute says `OperationNotAllowed` of a used-up quota too; that passes by itself.
+    if forbids(&code) && status != StatusCode::TOO_MANY_REQUESTS {
         return Error::NotAllowed { at, code, message };
     }
     match status.as_u16() {
         401 => Error::Unauthorized { at, code },
         403 => Error::Forbidden { at, action: missing_action(&message), code },
+        // Azure says the same of a subscription that is not there and of one that may not be read:
+        // what is in it is not gone.
+        404 if code.eq_ignore_ascii_case("SubscriptionNotFound") => {
+            Error::Forbidden { at, code, action: None }
+        }
         404 | 410 => Error::NotFound { at, code },
         409 | 412 | 423 => Error::Conflict { at, code, message },
         429 => Error::Throttled { at, code, retry_after },
         400 if code.eq_ignore_ascii_case("Conflict") => Error::Conflict { at, code, message },
         408 | 500.. => {
             let status = status.as_u16();
+            let message = format!("{message}{}", who_failed(headers));
             Error::Unavailable { at, status, code, message, retry_after }
         }
         300..400 => {
@@ -55,6 +62,35 @@ pub(crate) fn error(at: At, status: StatusCode, headers: &HeaderMap, body: &[u8]
             Error::Malformed { at, what, excerpt: message }
         }
         _ => Error::Invalid { at, code, message, target },
+    }
+}
+
+/// The api-versions that the cloud has, when it refuses the one that was asked for; none of them
+/// where it does not say. With the code of the refusal.
+pub(crate) fn offered(body: &[u8]) -> Option<(String, Vec<String>)> {
+    const LACKS: [&str; 3] =
+        ["NoRegisteredProviderFound", "InvalidApiVersionParameter", "InvalidResourceType"];
+    let Refusal { code, .. } = read(&String::from_utf8_lossy(body))?;
+    if !LACKS.iter().any(|it| it.eq_ignore_ascii_case(&code)) {
+        return None;
+    }
+    // The whole text: what is kept of a message is too short for a list of thirty versions.
+    let text = String::from_utf8_lossy(body);
+    let list = text.split_once("supported").map_or("", |it| it.1);
+    let version = |it: &&str| {
+        let digits = it.bytes().filter(u8::is_ascii_digit).count();
+        it.starts_with("20") && digits == 8 && it.split('-').count() >= 3
+    };
+    let words = list.split(|it: char| !it.is_ascii_alphanumeric() && it != '-');
+    Some((code, words.filter(version).map(str::to_owned).collect()))
+}
+
+/// `x-ms-failure-cause`: which of the two behind the one address has failed (recorded).
+fn who_failed(headers: &HeaderMap) -> &'static str {
+    match headers.get("x-ms-failure-cause").map(|it| it.as_bytes()) {
+        Some(b"gateway") => " [Azure Resource Manager itself]",
+        Some(b"service") => " [the resource provider behind it]",
+        _ => "",
     }
 }
 
@@ -222,6 +258,7 @@ mod tests {
             Error::Forbidden { code, .. } => ("Forbidden", code.as_str(), ""),
             Error::Unauthorized { code, .. } => ("Unauthorized", code.as_str(), ""),
             Error::Invalid { code, message, .. } => ("Invalid", code.as_str(), message.as_str()),
+            Error::NoCommonVersion { code, .. } => ("NoCommonVersion", code.as_str(), ""),
             Error::Malformed { what, excerpt, .. } => {
                 ("Malformed", what.as_str(), excerpt.as_str())
             }
@@ -269,6 +306,16 @@ mod tests {
                 429,
                 r#"{"Code":"429","Message":"Cannot acquire exclusive lock to create, update or delete this site.","Target":null,"Details":[{"Code":"429"}],"Innererror":null}"#,
                 ("Busy", "429", "Cannot acquire exclusive "),
+            ),
+            (
+                429,
+                r#"{"error":{"code":"OperationNotAllowed","message":"The server rejected the request because too many requests have been received for this subscription.","details":[{"code":"TooManyRequests","target":"PutVersion3Min","message":"{}"}]}}"#,
+                ("Throttled", "OperationNotAllowed", ""),
+            ),
+            (
+                404,
+                r#"{"error":{"code":"SubscriptionNotFound","message":"The subscription 's' could not be found."}}"#,
+                ("Forbidden", "SubscriptionNotFound", ""),
             ),
             (
                 409,
@@ -324,6 +371,36 @@ mod tests {
             let (found, its_code, its_message) = told(&refused(*status, body));
             assert_eq!((found, its_code.as_str()), (*kind, *code), "{status} {body}");
             assert!(its_message.starts_with(message.get(..24).unwrap_or(message)), "{its_message}");
+        }
+    }
+
+    #[test]
+    fn the_api_versions_of_a_cloud_are_read_from_its_refusal() {
+        let versions = |code: &str, message: &str| {
+            let body = format!(r#"{{"error":{{"code":"{code}","message":"{message}"}}}}"#);
+            offered(body.as_bytes())
+        };
+
+        let (code, found) = versions("NoRegisteredProviderFound", "No registered resource provider found for location 'westus' and API version '2026-03-03' for type 'galleries'. The supported api-versions are '2018-06-01, 2021-10-01-preview, 2025-03-03'. The supported locations are 'eastus2, westus'.").unwrap();
+        assert_eq!(code, "NoRegisteredProviderFound");
+        assert_eq!(found, ["2018-06-01", "2021-10-01-preview", "2025-03-03"]);
+        let (_, found) = versions("InvalidResourceType", "The resource type could not be found in the namespace 'Microsoft.Compute' for api version '2026-03-03'.").unwrap();
+        assert_eq!(found, Vec::<String>::new());
+        assert_eq!(versions("BadRequest", "the supported api-versions are '2025-03-03'"), None);
+        assert_eq!(offered(b"<html>"), None);
+    }
+
+    #[test]
+    fn who_has_failed_is_told() {
+        for (cause, says) in
+            [("gateway", "Azure Resource Manager itself"), ("service", "provider behind it")]
+        {
+            let headers = HeaderMap::from_iter([(
+                http::HeaderName::from_static("x-ms-failure-cause"),
+                HeaderValue::from_static(cause),
+            )]);
+            let error = error(at(), StatusCode::BAD_GATEWAY, &headers, b"Forbidden\n");
+            assert!(error.to_string().contains(says), "{error}");
         }
     }
 

@@ -119,6 +119,7 @@ fn unreadable(scope: &Scope, error: Error) -> Result<Vec<String>, Error> {
         | Error::Busy { .. }
         | Error::Unavailable { .. }
         | Error::Unauthorized { .. }
+        | Error::NoCommonVersion { .. }
         | Error::Invalid { .. }
         | Error::Malformed { .. }
         | Error::NotSent { .. }

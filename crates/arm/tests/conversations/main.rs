@@ -6,10 +6,13 @@
 
 mod script;
 mod bodies;
+mod clouds;
 mod definitions;
 mod errors;
 mod graph;
 mod lists;
+mod recorded;
 mod recordings;
+mod secrets;
 mod templates;
 mod versions;

@@ -6,6 +6,7 @@
 //! effect in one transaction.
 
 mod answer;
+mod pages;
 mod moment;
 mod records;
 mod call;
@@ -47,7 +48,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::response::Response;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use http::{HeaderMap, Method, StatusCode};
 use seam::Clock;
 
@@ -129,6 +130,20 @@ struct World<'a> {
     options: AzureOptions,
 }
 
+impl<'a> World<'a> {
+    /// The same at another instant.
+    fn at(&self, now: DateTime<Utc>) -> World<'a> {
+        let lags = self.estate.cloud.graph_lag_minutes > 0;
+        let records = if lags { self.records.noting(now) } else { self.records };
+        World { now, records, ..*self }
+    }
+
+    /// How far Resource Graph is behind.
+    fn graph_lag(&self) -> TimeDelta {
+        TimeDelta::minutes(i64::from(self.estate.cloud.graph_lag_minutes))
+    }
+}
+
 impl Azure {
     /// Opens Azure on `database`. The estate is put in place when the database is empty; later it
     /// must be the same one, since releases and advisories to come are read from it.
@@ -152,7 +167,8 @@ impl Azure {
             match world.records.value("estate")? {
                 Some(begun) => Ok(begun == digest),
                 None => {
-                    seed::seed(world)?;
+                    // Resource Graph has known the estate for long.
+                    seed::seed(&world.at(world.estate.start - world.graph_lag()))?;
                     world.records.set_value("estate", &digest)?;
                     Ok(true)
                 }
@@ -226,7 +242,7 @@ impl Azure {
                 bus: &self.bus,
                 options: self.options,
             };
-            work(&world)
+            work(&world.at(now))
         })
     }
 
@@ -236,7 +252,8 @@ impl Azure {
             let world = &World { options, ..*world };
             settle::settle(world)?;
             let sequence = world.records.count("requests")?.to_string();
-            let reply = match admit(world, call, headers).and_then(|()| route::route(world, call)) {
+            let routed = admit(world, call, headers).and_then(|()| route::route(world, call));
+            let reply = match routed.and_then(|reply| Ok(pages::cut(world, call, reply)?)) {
                 Ok(reply) => reply,
                 Err(Trouble::Refused(refusal)) => refusal.reply(),
                 Err(broken) => return Err(broken),

@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::answer::{Refusal, Reply, Trouble};
-use super::region;
+use super::{World, region};
 
 /// What a provider offers: a type and its api-versions, the newest first.
 type Kinds = &'static [(&'static str, &'static [&'static str])];
@@ -153,8 +153,13 @@ pub(super) fn kind(path: &[&str]) -> Option<(&'static str, String)> {
     Some((known.map_or("", |it| it.0), kind))
 }
 
-/// Refuses an api-version that the type does not have.
-pub(super) fn check_version(namespace: &str, kind: &str, version: &str) -> Result<(), Refusal> {
+/// Refuses an api-version that the type does not have in this cloud.
+pub(super) fn check_version(
+    world: &World<'_>,
+    namespace: &str,
+    kind: &str,
+    version: &str,
+) -> Result<(), Refusal> {
     let Some((_, kinds)) = PROVIDERS.iter().find(|it| it.0 == namespace) else { return Ok(()) };
     // Actions (`run`) and deeper types have the api-versions of the longest known type they begin with.
     let known = kinds.iter().filter(|it| {
@@ -162,6 +167,7 @@ pub(super) fn check_version(namespace: &str, kind: &str, version: &str) -> Resul
             || kind.to_ascii_lowercase().starts_with(&format!("{}/", it.0.to_ascii_lowercase()))
     });
     let Some((kind, versions)) = known.max_by_key(|it| it.0.len()) else { return Ok(()) };
+    let versions = offered(world, versions);
     if versions.contains(&version) {
         return Ok(());
     }
@@ -182,25 +188,35 @@ pub(super) fn check_version(namespace: &str, kind: &str, version: &str) -> Resul
     Err(Refusal::gateway(StatusCode::BAD_REQUEST, code, message))
 }
 
+/// Those of `versions` that this cloud has.
+fn offered(world: &World<'_>, versions: &[&'static str]) -> Vec<&'static str> {
+    let lacks = &world.estate.cloud.lacks_api_versions;
+    versions.iter().filter(|it| !lacks.iter().any(|lacked| lacked == *it)).copied().collect()
+}
+
 /// `GET /subscriptions/{id}/providers`.
-pub(super) fn list(subscription: &str) -> Result<Reply, Trouble> {
+pub(super) fn list(world: &World<'_>, subscription: &str) -> Result<Reply, Trouble> {
     let providers: Vec<Value> =
-        PROVIDERS.iter().map(|it| describe(subscription, it.0, it.1)).collect();
+        PROVIDERS.iter().map(|it| describe(world, subscription, it.0, it.1)).collect();
     Ok(Reply::ok(json!({ "value": providers })))
 }
 
 /// `GET /subscriptions/{id}/providers/{namespace}`.
-pub(super) fn get(subscription: &str, namespace: &str) -> Result<Reply, Trouble> {
+pub(super) fn get(
+    world: &World<'_>,
+    subscription: &str,
+    namespace: &str,
+) -> Result<Reply, Trouble> {
     let found = PROVIDERS.iter().find(|it| it.0.eq_ignore_ascii_case(namespace));
     let Some((namespace, kinds)) = found else {
         let message = format!("The resource namespace '{namespace}' is invalid.");
         let code = "InvalidResourceNamespace";
         return Err(Refusal::gateway(StatusCode::NOT_FOUND, code, message).into());
     };
-    Ok(Reply::ok(describe(subscription, namespace, kinds)))
+    Ok(Reply::ok(describe(world, subscription, namespace, kinds)))
 }
 
-fn describe(subscription: &str, namespace: &str, kinds: Kinds) -> Value {
+fn describe(world: &World<'_>, subscription: &str, namespace: &str, kinds: Kinds) -> Value {
     let locations: Vec<&str> = region::all().iter().map(|it| it.1).collect();
     let kinds: Vec<Value> = kinds
         .iter()
@@ -209,7 +225,7 @@ fn describe(subscription: &str, namespace: &str, kinds: Kinds) -> Value {
             json!({
                 "resourceType": kind,
                 "locations": locations,
-                "apiVersions": versions,
+                "apiVersions": offered(world, versions),
                 "capabilities": "SupportsTags, SupportsLocation",
             })
         })

@@ -17,7 +17,7 @@ pub(super) fn route(world: &World<'_>, call: &Call) -> Result<Reply, Trouble> {
     let Some((namespace, kind)) = provider::kind(&path) else {
         return elsewhere(world, call, &path);
     };
-    provider::check_version(namespace, &kind, call.api_version())?;
+    provider::check_version(world, namespace, &kind, call.api_version())?;
 
     let provider = match path.iter().position(|it| *it == "providers") {
         Some(index) => &path[index + 1..],
@@ -49,7 +49,7 @@ pub(super) fn route(world: &World<'_>, call: &Call) -> Result<Reply, Trouble> {
 
 /// Subscriptions, resource groups, providers: ARM's own resources.
 fn elsewhere(world: &World<'_>, call: &Call, path: &[&str]) -> Result<Reply, Trouble> {
-    provider::check_version("Microsoft.Resources", "", call.api_version())?;
+    provider::check_version(world, "Microsoft.Resources", "", call.api_version())?;
     if path.len() > 1 && path[0] == "subscriptions" {
         subscription::readable(world, &call.segments[1])?;
     }
@@ -59,8 +59,8 @@ fn elsewhere(world: &World<'_>, call: &Call, path: &[&str]) -> Result<Reply, Tro
         ["subscriptions", id] if get => subscription::get(world, id),
         ["subscriptions", id, "locations"] if get => subscription::locations(id),
         ["subscriptions", _, "resources"] if get => group::resources(world, call, None),
-        ["subscriptions", id, "providers"] if get => provider::list(id),
-        ["subscriptions", id, "providers", namespace] if get => provider::get(id, namespace),
+        ["subscriptions", id, "providers"] if get => provider::list(world, id),
+        ["subscriptions", id, "providers", namespace] if get => provider::get(world, id, namespace),
         ["subscriptions", _, "resourcegroups"] if get => group::list(world, call),
         ["subscriptions", _, "resourcegroups", _] => group::one(world, call),
         ["subscriptions", _, "resourcegroups", _, "resources"] if get => {

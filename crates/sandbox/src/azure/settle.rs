@@ -39,7 +39,7 @@ pub(super) enum Work {
 pub(super) fn settle(world: &World<'_>) -> Result<(), Trouble> {
     while let Some((at, work)) = world.records.take_due::<Work>(world.now)? {
         // As of its own instant: what it starts in turn is timed from there.
-        let then = World { now: at, ..*world };
+        let then = world.at(at);
         one(&then, work, at)?;
     }
     Ok(())

@@ -16,12 +16,15 @@ use super::software::Software;
 use super::{
     World, definition, event, gallery, moment, plain, region, route, throttle, version_change,
 };
-use crate::estate::{Exclusion, LatestWhileReplicating};
+use crate::estate::{Exclusion, LatestWhileReplicating, Outage};
 
 pub(super) const KIND: &str = "Microsoft.Compute/galleries/images/versions";
 
 /// From this api-version on, a GET tells `validationsProfile` (recorded in 2026; absent in 2023).
 const VALIDATIONS_TOLD: &str = "2024-03-03";
+
+/// From this api-version on, `bypassSoftDelete` is read (GalleryRP.json); before it is ignored.
+const BYPASS_SINCE: &str = "2026-03-03";
 
 /// A version of an image.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -272,7 +275,8 @@ fn delete(
     id: &str,
     found: Option<Version>,
 ) -> Result<Reply, Trouble> {
-    let bypass = call.query("bypasssoftdelete").is_some_and(|it| it.eq_ignore_ascii_case("true"));
+    let bypass = call.query("bypasssoftdelete").is_some_and(|it| it.eq_ignore_ascii_case("true"))
+        && call.api_version() >= BYPASS_SINCE;
     let Some(mut version) = found else {
         let kept = super::soft_deleted::of_version(world, id)?;
         return match kept {
@@ -329,10 +333,12 @@ pub(super) fn settled(
     if version.operation.as_deref() != Some(operation) {
         return Operation::end(world, operation, at, None);
     }
+    // A region may fail and leave its version Succeeded: then only the region tells.
     let failed: Vec<String> = version
         .regions
         .iter()
         .filter(|it| it.replication(at) == Replication::Failed)
+        .filter(|it| !outage(world, &it.name, it.begun).is_some_and(|it| it.version_succeeds))
         .map(|it| region::display(&it.name))
         .collect();
     version.operation = None;
@@ -406,11 +412,13 @@ pub(super) fn numbers(text: &str) -> Vec<u64> {
 
 /// Whether replication to `region` that begins at `at` fails.
 pub(super) fn is_out(world: &World<'_>, region: &str, at: DateTime<Utc>) -> bool {
-    world
-        .estate
-        .outages
-        .iter()
-        .any(|it| region::short(&it.region) == region && it.from <= at && at < it.until)
+    outage(world, region, at).is_some()
+}
+
+/// The outage by which replication to `region` that begins at `at` fails.
+fn outage<'a>(world: &World<'a>, region: &str, at: DateTime<Utc>) -> Option<&'a Outage> {
+    let hits = |it: &&Outage| region::short(&it.region) == region && it.from <= at && at < it.until;
+    world.estate.outages.iter().find(hits)
 }
 
 /// When a version's regions complete that begin at `begun`: each at its own time, the last one at

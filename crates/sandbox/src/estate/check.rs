@@ -50,6 +50,10 @@ pub(super) fn check(estate: &Estate) -> Vec<(String, String)> {
             faults.add(format!("outages[{index}].until"), "an outage must end after it begins");
         }
     }
+    if estate.cloud.items_per_page == Some(0) {
+        let message = "a page has 1 item or more; leave it out for lists of one page";
+        faults.add("cloud.itemsPerPage", message);
+    }
     faults.0
 }
 

@@ -3,6 +3,7 @@
 //! in YAML; `check.rs` says what must hold between them.
 
 mod check;
+mod cloud;
 mod positions;
 pub(crate) mod reference;
 
@@ -12,6 +13,8 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use cloud::Cloud;
 
 /// A whole estate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -55,6 +58,9 @@ pub struct Estate {
     /// Times in which a region takes no replicas.
     #[serde(default)]
     pub outages: Vec<Outage>,
+    /// How this cloud differs from a plain one in what is known of Azure.
+    #[serde(default)]
+    pub cloud: Cloud,
     /// How Azure behaves where its documents and every recording are silent.
     #[serde(default)]
     pub variants: Variants,
@@ -475,6 +481,10 @@ pub struct Outage {
     pub region: String,
     pub from: DateTime<Utc>,
     pub until: DateTime<Utc>,
+    /// True: a version ends Succeeded all the same, and only its region says Failed. Else both say
+    /// so.
+    #[serde(default)]
+    pub version_succeeds: bool,
 }
 
 /// The open questions: what only live Azure can answer. The defaults are the stricter answers.

@@ -93,6 +93,14 @@ outages:
 }
 
 #[test]
+fn a_page_without_items_is_refused() {
+    let problems = refused(&format!("{HEAD}cloud: {{ itemsPerPage: 0 }}\n"));
+
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    assert!(problems[0].contains("a page has 1 item or more"), "{problems:#?}");
+}
+
+#[test]
 fn a_state_is_not_opened_with_another_estate() {
     let database = Arc::new(Database::open(None).unwrap());
     let open = |estate: &Estate| {

@@ -10,6 +10,7 @@ mod version_changes;
 mod soft_delete;
 mod templates;
 mod builds;
+mod clouds;
 mod marketplace;
 mod machines;
 mod resource_graph;

@@ -143,15 +143,19 @@ async fn a_script_gets_its_checksum_and_a_wrong_one_fails() {
 
 #[tokio::test]
 async fn a_put_over_a_template_is_a_conflict_also_over_a_failed_one() {
-    let desk = desk();
-    desk.ready_template(json!({})).await;
+    let nothing =
+        json!({ "imageVersionId": format!("{WEB}/versions/9.9.9"), "type": "SharedImageVersion" });
+    for (properties, state) in [(json!({}), "Succeeded"), (json!({ "source": nothing }), "Failed")]
+    {
+        let desk = desk();
+        assert_eq!(desk.ready_template(properties).await.state(), state);
 
-    let answer = desk.put(TEMPLATE, template(json!({}))).await;
+        let answer = desk.put(TEMPLATE, template(json!({}))).await;
 
-    assert_eq!((answer.status, answer.code()), (StatusCode::CONFLICT, "Conflict"));
-    assert!(
-        answer.message().contains("Update/Upgrade of image templates is currently not supported")
-    );
+        assert_eq!((answer.status, answer.code()), (StatusCode::CONFLICT, "Conflict"));
+        let message = "Update/Upgrade of image templates is currently not supported";
+        assert!(answer.message().contains(message), "{}", answer.message());
+    }
 }
 
 #[tokio::test]
@@ -214,4 +218,20 @@ async fn a_template_of_the_estate_is_there_and_ready() {
     let template = &list.body["value"][0];
     assert_eq!(template["properties"]["provisioningState"], "Succeeded", "{template}");
     assert_eq!(template["properties"]["source"]["imageVersionId"], format!("{WEB}/versions/1.0.0"));
+}
+
+/// `ib_output_versioning.json`: a scheme is sent, and null comes back.
+#[tokio::test]
+async fn a_versioning_that_was_sent_comes_back_as_null() {
+    let desk = desk();
+    let target = json!({
+        "type": "SharedImage", "runOutputName": "web", "galleryImageId": WEB,
+        "targetRegions": [{ "name": "westeurope" }], "versioning": { "scheme": "Source" },
+    });
+
+    let created = desk.put(TEMPLATE, template(json!({ "distribute": [target] }))).await;
+
+    assert_eq!(created.status, StatusCode::CREATED, "{}", created.body);
+    let echoed = created.body["properties"]["distribute"][0].get("versioning");
+    assert_eq!(echoed, Some(&serde_json::Value::Null));
 }

@@ -275,7 +275,13 @@ fn table(world: &World<'_>, name: &str, scope: &[&Subscription]) -> Result<Table
                 "microsoft.resources/subscriptions",
             ));
         }
-        for stored in world.records.below(&id)? {
+        // What has changed in the meantime is not known here yet.
+        let then = world.at(world.now - world.graph_lag());
+        let known = match world.estate.cloud.graph_lag_minutes {
+            0 => world.records.below(&id)?,
+            _ => world.records.below_as_of(&id, then.now)?,
+        };
+        for stored in known {
             let belongs = match name {
                 "resources" => ![&groups, &instances, &kept].contains(&&stored.kind),
                 "resourcecontainers" => stored.kind == groups,
@@ -292,7 +298,7 @@ fn table(world: &World<'_>, name: &str, scope: &[&Subscription]) -> Result<Table
                 "resourcecontainers" => "microsoft.resources/subscriptions/resourcegroups",
                 _ => stored.kind.as_str(),
             };
-            table.rows.push(row(world, &body(world, &stored)?, kind));
+            table.rows.push(row(world, &body(&then, &stored)?, kind));
         }
     }
     Ok(table)
