@@ -50,6 +50,9 @@ pub(super) fn check(estate: &Estate) -> Vec<(String, String)> {
             faults.add(format!("outages[{index}].until"), "an outage must end after it begins");
         }
     }
+    if !(1..=100).contains(&estate.budgets_percent) {
+        faults.add("budgetsPercent", "the budgets are 1 to 100 percent of the published ones");
+    }
     faults.0
 }
 

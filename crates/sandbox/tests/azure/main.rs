@@ -15,3 +15,5 @@ mod machines;
 mod resource_graph;
 mod events;
 mod estates;
+mod throttling;
+mod open_questions;
