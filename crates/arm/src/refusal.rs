@@ -36,7 +36,8 @@ pub(crate) fn error(at: At, status: StatusCode, headers: &HeaderMap, body: &[u8]
     if is_busy(&code, &message, status) {
         return Error::Busy { at, code, message, retry_after };
     }
-    if forbids(&code) {
+    // Compute says `OperationNotAllowed` of too many requests, too: there the status counts.
+    if forbids(&code) && status != StatusCode::TOO_MANY_REQUESTS {
         return Error::NotAllowed { at, code, message };
     }
     match status.as_u16() {
@@ -259,6 +260,11 @@ mod tests {
                 429,
                 r#"{"error":{"code":"TooManyRequests","message":"Too many requests."}}"#,
                 ("Throttled", "TooManyRequests", ""),
+            ),
+            (
+                429,
+                r#"{"error":{"code":"OperationNotAllowed","message":"The server rejected the request because too many requests have been received for this subscription.","details":[{"code":"TooManyRequests","target":"HighCostGet30Min","message":"{}"}]}}"#,
+                ("Throttled", "OperationNotAllowed", ""),
             ),
             (
                 429,
