@@ -11,4 +11,5 @@ mod twice;
 mod faults;
 mod bad_input;
 mod people;
+mod variants;
 mod layout;

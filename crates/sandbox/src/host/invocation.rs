@@ -1,15 +1,18 @@
 //! One call of the handler: what is sent, how long is waited, and what counts as its end.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use seam::{Fault, Request};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Host;
 use super::activity::{Activity, Outcome};
 use super::answer::{self, Answer, Reply};
-use super::process::ProcessState;
+use super::process::{Process, ProcessState};
 use crate::bus::Delivery;
 use crate::database::Database;
 use crate::desk::Hold;
@@ -89,7 +92,7 @@ impl Invocation {
 
     fn request(&self, host: &Host) -> std::result::Result<Request, http::Error> {
         let mut request =
-            http::Request::post(format!("{}/{}", host.options.handler, self.function))
+            http::Request::post(format!("{}/{}", host.handler_of(&self.function), self.function))
                 .header("x-azure-functions-hostversion", VERSION)
                 .header("x-azure-functions-invocationid", &self.id)
                 .header(USER_AGENT, format!("Azure-Functions-Host/{VERSION}"))
@@ -154,7 +157,8 @@ impl Host {
         delivery: Option<&Delivery>,
         hold: Hold,
     ) -> (Result, Hold) {
-        let mut kills = self.kills.subscribe();
+        let function = invocation.function.as_str();
+        let mut kills = self.kills_of(function);
         let settings = &self.package.settings;
         let longest_renewal = settings.max_auto_lock_renewal;
         let mut renewal = Renewal::of(delivery, longest_renewal, invocation.began);
@@ -179,10 +183,10 @@ impl Host {
                 Woken::Answered(Ok(Answer::Failure(reason))) => (Result::Failed(reason), hold),
                 Woken::Answered(Err(fault)) => (Result::Failed(fault.to_string()), hold),
                 Woken::Answered(Ok(Answer::Hang)) => {
-                    self.hang(&mut kills, renewal, deadline, hold).await
+                    self.hang(function, &mut kills, renewal, deadline, hold).await
                 }
                 Woken::Killed => (killed(), hold),
-                Woken::TimeOut => (self.time_out(), hold),
+                Woken::TimeOut => (self.time_out(function), hold),
                 Woken::LockDue => {
                     renewal.renew(self);
                     continue;
@@ -194,7 +198,8 @@ impl Host {
     /// Waits for the function's end after an answer that the host makes nothing of.
     async fn hang(
         &self,
-        kills: &mut tokio::sync::watch::Receiver<u64>,
+        function: &str,
+        kills: &mut watch::Receiver<u64>,
         mut renewal: Renewal<'_>,
         deadline: Option<DateTime<Utc>>,
         mut hold: Hold,
@@ -216,7 +221,7 @@ impl Host {
                 hold = waiting => hold,
             };
             if deadline.is_some_and(|deadline| self.clock.now() >= deadline) {
-                return (self.time_out(), hold);
+                return (self.time_out(function), hold);
             }
             renewal.renew(self);
         }
@@ -225,12 +230,13 @@ impl Host {
     /// Sends the call once the handler is ready.
     async fn answer(&self, invocation: &Invocation) -> std::result::Result<Answer, Fault> {
         loop {
-            let state = self.handler_is_up().await;
+            let function = invocation.function.as_str();
+            let state = self.handler_is_up(function).await;
             let request = invocation.request(self);
             let request = request.map_err(|error| Fault::NotSent(error.to_string()))?;
             match self.wire.send(request).await {
                 Err(Fault::NotSent(reason)) => {
-                    if !self.comes_back(state).await {
+                    if !self.comes_back(function, state).await {
                         return Err(Fault::NotSent(reason));
                     }
                 }
@@ -245,8 +251,8 @@ impl Host {
 
     /// Waits while the handler's process starts. One that ended for good is not waited for: it
     /// refuses the call.
-    async fn handler_is_up(&self) -> ProcessState {
-        let Some(process) = &self.options.process else {
+    async fn handler_is_up(&self, function: &str) -> ProcessState {
+        let Some(process) = self.process_of(function) else {
             return ProcessState::Ended;
         };
         let mut state = process.state();
@@ -260,8 +266,8 @@ impl Host {
     }
 
     /// Whether a handler that refused a call turns out to be starting again.
-    async fn comes_back(&self, was: ProcessState) -> bool {
-        let Some(process) = &self.options.process else {
+    async fn comes_back(&self, function: &str, was: ProcessState) -> bool {
+        let Some(process) = self.process_of(function) else {
             return false;
         };
         let mut state = process.state();
@@ -269,10 +275,33 @@ impl Host {
         tokio::time::timeout(NOTICE, changed).await.is_ok_and(|it| it.is_ok())
     }
 
-    /// A function's time is out: the handler is killed, and with it everything in flight.
-    fn time_out(&self) -> Result {
-        self.kills.send_modify(|it| *it += 1);
-        if let Some(process) = &self.options.process {
+    /// The process that `function` runs in.
+    fn process_of(&self, function: &str) -> Option<&Arc<Process>> {
+        self.options.isolated.get(function).or(self.options.process.as_ref())
+    }
+
+    /// Where the handler of `function` listens.
+    fn handler_of(&self, function: &str) -> String {
+        let own = self.options.isolated.get(function);
+        own.map_or_else(|| self.options.handler.clone(), |it| it.url())
+    }
+
+    /// Hears of each kill of the process that `function` runs in. Of a function that is not of the
+    /// package there is none.
+    fn kills_of(&self, function: &str) -> watch::Receiver<u64> {
+        self.kills.get(function).map_or_else(|| watch::Sender::new(0).subscribe(), |it| it.subscribe())
+    }
+
+    /// The time of `function` is out: its process is killed, and with it everything in flight there.
+    fn time_out(&self, function: &str) -> Result {
+        let alone = self.options.isolated.contains_key(function);
+        for (name, kills) in &self.kills {
+            let shares = !alone && !self.options.isolated.contains_key(name);
+            if name == function || shares {
+                kills.send_modify(|it| *it += 1);
+            }
+        }
+        if let Some(process) = self.process_of(function) {
             process.kill();
         }
         Result::TimedOut

@@ -14,6 +14,7 @@ pub mod process;
 mod schedule;
 mod timers;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -57,6 +58,9 @@ pub struct HostOptions {
     pub azure: Option<Arc<Azure>>,
     /// The handler's process; none when the wire leads to a router, which is always ready.
     pub process: Option<Arc<Process>>,
+    /// The processes of functions that have one of their own, by the function's name: as on Flex
+    /// Consumption, where functions share no memory. The others are in `process`.
+    pub isolated: BTreeMap<String, Arc<Process>>,
     pub observer: Option<Observer>,
 }
 
@@ -76,8 +80,9 @@ pub struct Host {
     holds: Holds,
     wire: Arc<dyn Wire>,
     options: HostOptions,
-    /// Counts how often the handler was killed; every invocation in flight fails then.
-    kills: watch::Sender<u64>,
+    /// Counts how often the handler of each function was killed; every invocation in flight there
+    /// fails then.
+    kills: BTreeMap<String, watch::Sender<u64>>,
 }
 
 /// Why a host cannot go on.
@@ -134,7 +139,8 @@ impl Host {
         }
         timers::create(&database)?;
         invocation::create(&database)?;
-        let kills = watch::Sender::new(0);
+        let names = package.functions.iter().map(|it| it.name.clone());
+        let kills = names.map(|it| (it, watch::Sender::new(0))).collect();
         Ok(Arc::new(Host { package, bus, database, clock, holds, wire, options, kills }))
     }
 
