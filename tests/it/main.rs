@@ -12,4 +12,5 @@ mod faults;
 mod bad_input;
 mod people;
 mod variants;
+mod storm;
 mod layout;
