@@ -170,8 +170,8 @@ async fn a_storm_of_refusals_delays_and_loses_nothing() {
     let calls = desk.sandbox.azure.calls();
     let all = calls.read + calls.write + calls.delete;
     println!("{} of {all} calls were refused as too many", calls.throttled);
-    assert!(calls.throttled > 10, "no storm: {calls:?}");
-    assert!(calls.throttled * 3 < all, "{calls:?}");
+    assert!(calls.throttled >= 5, "no storm: {calls:?}");
+    assert!(calls.throttled * 5 < all, "{calls:?}");
     assert!(no_run_is_asked_for_blindly(&seen.lock().unwrap()) >= 10);
 }
 

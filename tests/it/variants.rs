@@ -285,18 +285,19 @@ async fn the_version_of_a_machine_that_the_graph_alone_tells_is_known() {
     assert_eq!(deleted_in("ExactVersion::GraphAlone", change).await, MAY_GO);
 }
 
-/// A machine that does not tell its version may run any: nothing that was ever offered goes.
+/// Then what its OS disk was made from says which one it runs.
 #[tokio::test(start_paused = true)]
-async fn a_machine_that_tells_no_version_keeps_every_version_that_it_may_run() {
+async fn a_machine_that_tells_no_version_keeps_the_one_that_its_disk_was_made_from() {
     for exact in [ExactVersion::ArmAlone, ExactVersion::Absent] {
         let walk = walk(estate(|it| it.exact_version_of_latest = exact)).await;
 
         walk.holds(&format!("{exact:?}")).await;
 
-        assert_eq!(walk.deleted(), Vec::<&str>::new(), "{exact:?}");
+        assert_eq!(walk.deleted(), MAY_GO, "{exact:?}");
         let state = walk.desk.state(&"web".parse().unwrap()).await;
-        let kept = state.kept[&"1.1.0".parse().unwrap()].join("; ");
-        assert!(kept.contains("machine") && kept.contains("current"), "{kept}");
+        let kept = state.kept[&"1.2.0".parse().unwrap()].join("; ");
+        assert!(kept.contains("current: its OS disk was made from 1.2.0"), "{kept}");
+        assert!(!kept.contains("its exactVersion"), "{kept}");
     }
 }
 

@@ -10,6 +10,7 @@ mod definitions;
 mod errors;
 mod graph;
 mod lists;
+mod budgets;
 mod recordings;
 mod templates;
 mod versions;
