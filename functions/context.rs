@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use arm::{Arm, DefinitionId, GalleryId, Permit, TemplateId};
+use bus::Pointer;
 use chrono::{DateTime, Utc};
 use ledger::{AppendError, Draft, Ledger, Stream, StreamName};
 use object_store::ObjectStore;
@@ -50,6 +51,8 @@ pub struct Visit {
     /// What the catalog says of the image; nothing when it was taken out.
     policy: Option<Image>,
     pub wake: Wake,
+    /// False: the message is the first of its wish, and nothing has been done about it yet.
+    pub again: bool,
     pub stream: Stream,
 }
 
@@ -64,10 +67,12 @@ pub struct Intent {
 }
 
 impl Visit {
-    /// A visit to `image` for `wake`.
-    pub fn new(image: ImageName, catalog: &Catalog, wake: Wake, stream: Stream) -> Visit {
+    /// A visit to the image of `pointer` for `wake`.
+    pub fn new(pointer: &Pointer, catalog: &Catalog, wake: Wake, stream: Stream) -> Visit {
+        let image = pointer.image.clone();
         let policy = catalog.image(&image).cloned();
-        Visit { image, policy, wake, stream }
+        let again = pointer.ordinal > 0 || pointer.generation > 0;
+        Visit { image, policy, wake, again, stream }
     }
 
     /// The state of the image.

@@ -15,12 +15,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bus::Pointer;
 use bytes::Bytes;
-use chrono::{DateTime, TimeDelta};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use http_body_util::{BodyExt, Limited};
 use ledger::{Ledger, Stream, StreamName};
 use rules::catalog::Catalog;
 use rules::event::Event;
+use rules::pace;
 use rules::trigger::Trigger;
 use rules::wake::{Function, Subject};
 use seam::{Clock, Endpoint, Outbound, Tokens, ToldClock, Wire};
@@ -309,7 +310,7 @@ impl App {
                 return Ok(Visited::Done);
             }
 
-            let mut visit = Visit::new(pointer.image.clone(), &cx.catalog, wish, stream);
+            let mut visit = Visit::new(pointer, &cx.catalog, wish, stream);
             let step = handle(pointer.function, cx, &mut visit).await;
             let (events, again) = match step {
                 Ok(Done::Record(events)) => (events, None),
@@ -329,11 +330,10 @@ impl App {
                 {
                     let (image, ordinal) = (&pointer.image, pointer.ordinal);
                     warn!(function = cx.by, %image, ordinal, "Will try again: {why}");
-                    let pause = wait.unwrap_or_default().max(back_off(pointer.failures));
                     // Waiting for a known moment is no failure.
                     let again = match at {
                         Some(at) => (pointer.next_look(), at),
-                        None => (pointer.next_try(), cx.now + pause),
+                        None => self.next_try(cx, pointer, wait),
                     };
                     (events, Some(again))
                 }
@@ -364,14 +364,29 @@ impl App {
             }
             self.send_new(cx, &pointer.image, &before, &visit.stream.state).await?;
             if let Some((next, at)) = again {
+                let at = pace::due(&next.to_string(), at, cx.now, &cx.arm.left());
                 self.send(cx, &next, at).await?;
             }
             return Ok(Visited::Done);
         }
 
-        let at = cx.now + back_off(pointer.failures);
-        self.send(cx, &pointer.next_try(), at).await?;
+        let (next, at) = self.next_try(cx, pointer, None);
+        self.send(cx, &next, at).await?;
         Ok(Visited::Done)
+    }
+
+    /// The message that tries the wish of `pointer` again, and when: after the usual back-off, and
+    /// never before the `wait` that Azure asks for.
+    fn next_try(
+        &self,
+        cx: &Context,
+        pointer: &Pointer,
+        wait: Option<TimeDelta>,
+    ) -> (Pointer, DateTime<Utc>) {
+        let next = pointer.next_try();
+        let (id, left) = (next.to_string(), cx.arm.left());
+        let at = pace::retry(&id, cx.now, wait, back_off(pointer.failures), &left);
+        (next, at)
     }
 
     /// A tick of a timer function.
@@ -448,6 +463,7 @@ impl App {
     /// then the answer is false, and whoever has no next tick decides again.
     async fn append_all(&self, cx: &Context, records: Vec<Record>) -> Result<bool, Ill> {
         let mut all = true;
+        let mut sent = 0;
         for (mut stream, entries) in records {
             let before = stream.state.clone();
             for events in entries {
@@ -464,7 +480,7 @@ impl App {
             }
             if let StreamName::Image(image) = &stream.name {
                 let image = image.clone();
-                self.send_new(cx, &image, &before, &stream.state).await?;
+                sent += self.send_spaced(cx, &image, &before, &stream.state, sent).await?;
             }
         }
         Ok(all)

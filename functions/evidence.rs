@@ -1,7 +1,7 @@
 //! Reads the world for a retirement: which versions there are, how they stand, where they are good
 //! and who uses them. The same reading serves the sweep and, again, each write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arm::{GalleryId, Provisioning, Sought, Users, Version};
 use chrono::{DateTime, Utc};
@@ -22,6 +22,10 @@ pub struct Evidence {
     versions: BTreeMap<ImageName, Vec<Version>>,
     states: BTreeMap<ImageName, State>,
     users: Users,
+    /// The images that were read with their children and their users: those that may be judged.
+    read: BTreeSet<ImageName>,
+    /// Why reading broke off: Azure has had too many requests, and the rest is for another time.
+    broke_off: Option<Failure>,
 }
 
 impl Evidence {
@@ -32,18 +36,33 @@ impl Evidence {
     /// part of the evidence.
     pub async fn read(cx: &Context, images: &[&Image]) -> Result<Evidence, Failure> {
         let mut evidence = Evidence::default();
+        let mut read = Vec::new();
         for image in images {
             let children = cx.catalog.children(&image.name).map(|it| &it.name);
             for name in [&image.name].into_iter().chain(children) {
                 // Without its evidence an image is not judged, and a child uses every version.
                 if let Err(failure) = evidence.read_image(cx, name).await {
                     warn!(image = %name, "The versions of {name} could not be read: {failure:?}");
+                    if failure.asks_to_wait() {
+                        evidence.broke_off = Some(failure);
+                    }
                 }
             }
+            // Asking on would only prolong the wait.
+            if evidence.broke_off.is_some() {
+                break;
+            }
+            read.push(*image);
         }
+        if read.is_empty()
+            && let Some(failure) = evidence.broke_off.take()
+        {
+            return Err(failure);
+        }
+        evidence.read = read.iter().map(|it| it.name.clone()).collect();
 
         let gallery = cx.arm.gallery(&GalleryId::from(&cx.catalog.gallery)).await?;
-        let sought: Vec<Sought> = images
+        let sought: Vec<Sought> = read
             .iter()
             .map(|image| Sought {
                 definition: cx.definition(&image.name),
@@ -56,6 +75,11 @@ impl Evidence {
             evidence.users.unreadable.push(why.to_owned());
         }
         Ok(evidence)
+    }
+
+    /// Why not every image was read, when Azure asked to wait.
+    pub fn broke_off(&self) -> Option<&Failure> {
+        self.broke_off.as_ref()
     }
 
     async fn read_image(&mut self, cx: &Context, image: &ImageName) -> Result<(), Failure> {
@@ -88,7 +112,7 @@ impl Evidence {
 
     /// True when everything about the image itself was read.
     pub fn is_there(&self, image: &ImageName) -> bool {
-        self.versions.contains_key(image)
+        self.read.contains(image) && self.versions.contains_key(image)
     }
 
     /// The facts by which the versions of `image` are judged.

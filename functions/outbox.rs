@@ -4,6 +4,7 @@
 use bus::{Bus, Outgoing, Pointer};
 use chrono::{DateTime, Utc};
 use rules::ImageName;
+use rules::pace;
 use rules::state::State;
 use rules::wake::{Task, Wake};
 
@@ -18,11 +19,27 @@ impl App {
         before: &State,
         after: &State,
     ) -> Result<(), Ill> {
-        for wish in new_wishes(before, after) {
-            let (pointer, due) = first_message(image, &wish);
+        self.send_spaced(cx, image, before, after, 0).await.map(drop)
+    }
+
+    /// The same, for an image among others: `place` messages were sent for those before it. How
+    /// many are sent.
+    pub(crate) async fn send_spaced(
+        &self,
+        cx: &Context,
+        image: &ImageName,
+        before: &State,
+        after: &State,
+        place: usize,
+    ) -> Result<usize, Ill> {
+        let wishes = new_wishes(before, after);
+        for (index, wish) in wishes.iter().enumerate() {
+            let (pointer, due) = first_message(image, wish);
+            let wanted = due.max(cx.now) + pace::spacing(pointer.function, place + index);
+            let due = pace::due(&pointer.to_string(), wanted, cx.now, &cx.arm.left());
             self.send(cx, &pointer, due).await?;
         }
-        Ok(())
+        Ok(wishes.len())
     }
 
     pub(crate) async fn send_all(

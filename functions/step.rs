@@ -75,6 +75,11 @@ impl Failure {
         Failure::Later { why: why.into(), at: Some(at), wait: None, events: Vec::new() }
     }
 
+    /// True when Azure has said how long to wait: it has had too many requests.
+    pub fn asks_to_wait(&self) -> bool {
+        matches!(self, Failure::Later { wait: Some(_), .. })
+    }
+
     /// It can never succeed.
     pub fn never(why: impl Into<String>) -> Failure {
         Failure::Never { why: why.into(), events: Vec::new() }

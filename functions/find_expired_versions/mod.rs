@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use ledger::StreamName;
 use rules::catalog::Image;
 use rules::event::Event;
+use rules::pace;
 use rules::retention::cap::{Judged, Proposal, cap};
 use rules::retention::judge;
 use rules::{ImageName, VersionNumber};
@@ -17,8 +18,13 @@ use crate::{Context, Failure, Record};
 /// Reads the world once, judges everything, and wants no more deletions than the catalog allows
 /// one sweep.
 pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
-    let images: Vec<&Image> = cx.catalog.images.iter().collect();
+    let mut images: Vec<&Image> = cx.catalog.images.iter().collect();
+    let begin = pace::first(cx.now, images.len());
+    images.rotate_left(begin);
     let evidence = Evidence::read(cx, &images).await?;
+    if let Some(failure) = evidence.broke_off() {
+        warn!("The sweep broke off, the next one begins elsewhere: {failure:?}");
+    }
 
     let mut judged = Vec::new();
     for image in images.iter().filter(|it| evidence.is_there(&it.name)) {

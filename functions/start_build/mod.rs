@@ -15,17 +15,20 @@ const USUAL_MINUTES: i64 = 16;
 const LOOK_EVERY: TimeDelta = TimeDelta::seconds(30);
 
 /// Asks for the run at once: a template that is not ready refuses it, and nothing has happened.
-/// Only when an answer may have been lost, or the run was refused, is the template read.
+/// But a run has no name by which Azure would know it again, so it is never asked for a second time
+/// before the template was read.
 pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     let run = visit.run()?.clone();
     let target = run.template.clone();
     let id = cx.template(&target);
 
-    if visit.state().intents.contains_key(&target) {
+    let open = visit.state().intents.contains_key(&target);
+    if open || visit.again {
         match look(cx, visit, &run).await? {
             Seen::Ran => {
-                let settled = Settled::seen(&target, Operation::RunTemplate);
-                return Ok(Done::Record(vec![settled, started(cx, visit, &run)]));
+                let settled = open.then(|| Settled::seen(&target, Operation::RunTemplate));
+                let started = started(cx, visit, &run);
+                return Ok(Done::Record(settled.into_iter().chain([started]).collect()));
             }
             Seen::Ready => {}
             Seen::NotReady => return Ok(Done::LookAgain(cx.now + LOOK_EVERY)),
@@ -49,7 +52,11 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     };
     match look(cx, visit, &run).await {
         Ok(Seen::Ran) => Ok(Done::Record(vec![settled, started(cx, visit, &run)])),
-        Ok(Seen::Ready) => Err(Failure::later(error.to_string()).with(vec![settled])),
+        Ok(Seen::Ready) => {
+            let wait = error.retry_after().and_then(|it| TimeDelta::from_std(it).ok());
+            let (why, events) = (error.to_string(), vec![settled]);
+            Err(Failure::Later { why, at: None, wait, events })
+        }
         Ok(Seen::NotReady) => {
             let at = cx.now + LOOK_EVERY;
             Ok(Done::RecordAndLookAgain { events: vec![settled], at })

@@ -148,6 +148,23 @@ impl Desk {
         self.host.run_until(over).await.unwrap();
     }
 
+    /// The same, and calls `look` whenever a function has ended that may have asked Azure for
+    /// something.
+    pub(crate) async fn run_watched(&mut self, at: DateTime<Utc>, look: &mut impl FnMut()) {
+        let over = |activity: &Activity| match activity {
+            Activity::Ended { function, at: then, .. } => {
+                if !matches!(function.as_str(), "find_due_images" | "look_again" | "notify") {
+                    look();
+                }
+                *then >= at
+            }
+            Activity::Started { at: then, .. } | Activity::DeadLettered { at: then, .. } => {
+                *then >= at
+            }
+        };
+        self.host.run_until(over).await.unwrap();
+    }
+
     /// Runs until every image has a release of its own run, owes nothing and has been judged since.
     /// At most `days`.
     pub(crate) async fn run_until_over(&mut self, days: i64) {

@@ -17,5 +17,7 @@ mod faults;
 mod bad_input;
 mod events;
 mod people;
+mod variants;
+mod storm;
 mod layout;
 mod bites;

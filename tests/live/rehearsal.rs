@@ -46,6 +46,7 @@ fn open(variants: &str) -> (Sandbox, Arc<dyn Clock>) {
         queues: vec!["judge_image".parse().unwrap()],
         identity_secret: "secret".to_owned(),
         retry_after_always: false,
+        bus_key: sandbox::bus::SharedKey::default(),
     };
     let time = Time::Told(Arc::clone(&clock));
     (Sandbox::open(&estate, &Place::Memory, time, options).unwrap(), clock)

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use rules::pace::Left;
 use seam::outbound::{Audience, SendBefore};
 use seam::{Endpoint, Fault, Outbound};
 use serde::Serialize;
@@ -11,6 +12,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::error::{At, Error};
+use crate::left::Budgets;
 use crate::readable::readable;
 use crate::{api, refusal};
 
@@ -29,6 +31,7 @@ pub struct Arm {
     endpoint: Endpoint,
     outbound: Outbound,
     request_id: Option<HeaderValue>,
+    budgets: Budgets,
 }
 
 /// The leave to write: an intent was recorded, and it is good until `send_before`. The seam refuses
@@ -78,7 +81,7 @@ pub(crate) struct Answer {
 impl Arm {
     /// The ARM at `endpoint`: `https://management.azure.com`, or a simulated one on loopback.
     pub fn new(endpoint: Endpoint, outbound: Outbound) -> Arm {
-        Arm { endpoint, outbound, request_id: None }
+        Arm { endpoint, outbound, request_id: None, budgets: Budgets::default() }
     }
 
     /// The same, whose requests carry `request_id` as `x-ms-client-request-id`: Azure's activity
@@ -87,6 +90,12 @@ impl Arm {
         let plain: String =
             request_id.chars().filter(char::is_ascii_graphic).take(LONGEST_REQUEST_ID).collect();
         Arm { request_id: HeaderValue::from_str(&plain).ok(), ..self.clone() }
+    }
+
+    /// What the answers so far say is left of Azure's budgets, each at its lowest; to this client
+    /// and its clones.
+    pub fn left(&self) -> Left {
+        self.budgets.left()
     }
 
     /// Makes `call`; in a cloud that lacks the api-version once more, with the newest that both
@@ -156,6 +165,7 @@ impl Arm {
                 return Err(Error::PerhapsDone { at, because: readable(&because, 300) });
             }
         };
+        self.budgets.note(&headers);
         tracing::debug!(
             operation = at.operation,
             resource = at.resource,

@@ -18,6 +18,7 @@ pub mod users;
 pub mod scale_set;
 mod api;
 mod date;
+mod left;
 mod page;
 mod provider;
 mod readable;

@@ -299,6 +299,11 @@ mod tests {
             ),
             (
                 429,
+                r#"{"error":{"code":"OperationNotAllowed","message":"The server rejected the request because too many requests have been received for this subscription.","details":[{"code":"TooManyRequests","target":"HighCostGet30Min","message":"{}"}]}}"#,
+                ("Throttled", "OperationNotAllowed", ""),
+            ),
+            (
+                429,
                 r#"{"error":{"code":"NamespaceInTransition","message":"The namespace is in transitioning state."}}"#,
                 ("Busy", "NamespaceInTransition", "The namespace is in trans"),
             ),

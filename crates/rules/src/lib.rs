@@ -10,6 +10,7 @@ pub mod schedule;
 pub mod event;
 pub mod state;
 pub mod wake;
+pub mod pace;
 pub mod standing;
 pub mod number;
 pub mod gate;

@@ -372,6 +372,7 @@ subscriptions:
             queues: Vec::new(),
             identity_secret: "secret".to_owned(),
             retry_after_always: false,
+            bus_key: SharedKey::default(),
         };
         let time = Time::Desk(Speed::Jump);
         let sandbox = Sandbox::open(&estate, &Place::Memory, time, options).unwrap();

@@ -12,6 +12,7 @@ mod errors;
 mod graph;
 mod lists;
 mod recorded;
+mod budgets;
 mod recordings;
 mod secrets;
 mod templates;

@@ -41,6 +41,10 @@ pub struct UpArgs {
     /// The handler to start, as it ships; this very program without one.
     #[arg(long, value_name = "PATH")]
     pub handler: Option<PathBuf>,
+    /// Give each function a handler process of its own, as Flex Consumption does: they share
+    /// nothing but the bus, the ledger and Azure.
+    #[arg(long)]
+    pub isolate: bool,
     /// Tell everything in lines of JSON, on stdout.
     #[arg(long)]
     pub json: bool,

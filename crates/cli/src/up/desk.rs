@@ -40,9 +40,10 @@ const HANDLER_TIMEOUT: Duration = Duration::from_mins(6);
 pub struct Desk {
     pub sandbox: Sandbox,
     pub host: Arc<Host>,
-    /// What happens to the handler's process.
+    /// What happens to the handler's processes.
     pub happened: UnboundedReceiver<ProcessEvent>,
-    process: Arc<Process>,
+    /// One, or one for each function.
+    processes: Vec<Arc<Process>>,
     servers: Vec<Server>,
     addresses: Addresses,
     /// With `--tls`.
@@ -121,22 +122,33 @@ impl Desk {
         let wire: Arc<dyn Wire> = Arc::new(Internet::default());
         let (events, happened) = unbounded_channel();
         let (executable, arguments) = handler(args)?;
-        let process = Process::start(
-            ProcessOptions {
-                executable,
-                arguments,
-                app_root: app,
-                working_folder: None,
-                environment: settings,
-                port: Process::free_port().context("finding a port for the handler")?,
-                initialization_timeout: package.settings.initialization_timeout,
-                stderr_is_errors: package.settings.stderr_is_errors,
-            },
-            Arc::clone(&sandbox.clock),
-            Arc::clone(&wire),
-            // Nobody listens any more once everything ends.
-            Arc::new(move |event| drop(events.send(event))),
-        );
+        let start = || -> anyhow::Result<Arc<Process>> {
+            let events = events.clone();
+            Ok(Process::start(
+                ProcessOptions {
+                    executable: executable.clone(),
+                    arguments: arguments.clone(),
+                    app_root: app.clone(),
+                    working_folder: None,
+                    environment: settings.clone(),
+                    port: Process::free_port().context("finding a port for the handler")?,
+                    initialization_timeout: package.settings.initialization_timeout,
+                    stderr_is_errors: package.settings.stderr_is_errors,
+                },
+                Arc::clone(&sandbox.clock),
+                Arc::clone(&wire),
+                // Nobody listens any more once everything ends.
+                Arc::new(move |event| drop(events.send(event))),
+            ))
+        };
+        let mut isolated = BTreeMap::new();
+        if args.isolate {
+            for function in &package.functions {
+                isolated.insert(function.name.clone(), start()?);
+            }
+        }
+        let shared = if isolated.is_empty() { Some(start()?) } else { None };
+        let processes: Vec<Arc<Process>> = isolated.values().chain(&shared).cloned().collect();
         let host = Host::new(
             package,
             Arc::clone(&sandbox.bus),
@@ -146,12 +158,13 @@ impl Desk {
             // Longer than the function's timeout: it is the host that gives up, and says so.
             Arc::new(Internet::waiting(HANDLER_TIMEOUT)),
             HostOptions {
-                handler: process.url(),
+                handler: shared.as_ref().map(|it| it.url()).unwrap_or_default(),
                 desk_time: true,
                 function_key: None,
                 namespace: NAMESPACE.to_owned(),
                 azure: Some(Arc::clone(&sandbox.azure)),
-                process: Some(Arc::clone(&process)),
+                process: shared,
+                isolated,
                 observer: None,
             },
         )?;
@@ -165,7 +178,7 @@ impl Desk {
             sandbox,
             host,
             happened,
-            process,
+            processes,
             servers,
             addresses,
             cloud,
@@ -192,6 +205,11 @@ impl Desk {
         }
     }
 
+    /// How many processes of the handler there are.
+    pub fn handlers(&self) -> usize {
+        self.processes.len()
+    }
+
     /// Lets time begin.
     pub fn begin(&mut self) {
         self.hold = None;
@@ -200,7 +218,7 @@ impl Desk {
     /// Kills the handler and closes every address.
     pub async fn stop(self) {
         drop(self.host);
-        drop(self.process);
+        drop(self.processes);
         for server in self.servers {
             server.stop().await;
         }

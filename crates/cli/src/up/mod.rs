@@ -331,11 +331,11 @@ async fn work(desk: &mut Desk, watch: &RefCell<Watch<'_>>) -> anyhow::Result<Ove
     watch.over.ok_or_else(|| anyhow!("the Functions host ended by itself"))
 }
 
-/// Waits for the handler's first answer; false when somebody did not want to.
+/// Waits for the first answer of each handler; false when somebody did not want to.
 async fn becomes_ready(desk: &mut Desk, watch: &RefCell<Watch<'_>>) -> anyhow::Result<bool> {
     let interrupted = interrupted();
     tokio::pin!(interrupted);
-    let mut failed_starts = 0;
+    let (mut failed_starts, mut ready) = (0, 0);
     loop {
         let event = tokio::select! {
             event = desk.happened.recv() => event,
@@ -345,6 +345,10 @@ async fn becomes_ready(desk: &mut Desk, watch: &RefCell<Watch<'_>>) -> anyhow::R
         failed_starts += u32::from(matches!(event, ProcessEvent::Exited { .. }));
         let mut watch = watch.borrow_mut();
         if let Some(pid) = watch.process(event)? {
+            ready += 1;
+            if ready < desk.handlers() {
+                continue;
+            }
             let ready = desk.ready(pid);
             watch.reporter.ready(&ready);
             return Ok(true);

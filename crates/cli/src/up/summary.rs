@@ -52,6 +52,7 @@ struct CallCounts {
     read: u64,
     write: u64,
     delete: u64,
+    throttled: u64,
 }
 
 impl Summary {
@@ -65,7 +66,7 @@ impl Summary {
     /// # Errors
     /// When it has no JSON form.
     pub fn to_json(&self) -> serde_json::Result<String> {
-        let Calls { read, write, delete } = self.calls;
+        let Calls { read, write, delete, throttled } = self.calls;
         let outcome = &self.outcome;
         serde_json::to_string(&Line {
             event: "summary",
@@ -79,7 +80,7 @@ impl Summary {
             failed: outcome.failed.iter().chain(&self.missing).collect(),
             messages: &self.messages,
             built: outcome.built,
-            azure_calls: CallCounts { read, write, delete },
+            azure_calls: CallCounts { read, write, delete, throttled },
             from: self.from,
             to: self.to,
             wall_seconds: (self.wall_seconds * 10.0).round() / 10.0,
@@ -125,8 +126,11 @@ impl Summary {
         }
 
         text.push('\n');
-        let Calls { read, write, delete } = self.calls;
-        let calls = format!("calls to Azure: {read} read, {write} write, {delete} delete");
+        let Calls { read, write, delete, throttled } = self.calls;
+        let mut calls = format!("calls to Azure: {read} read, {write} write, {delete} delete");
+        if throttled > 0 {
+            calls.push_str(&format!(", {throttled} of them refused as too many"));
+        }
         let each = match outcome.released.len() as u64 {
             0 => String::new(),
             releases => format!("; {} for each release", (read + write + delete) / releases),
@@ -246,7 +250,7 @@ mod tests {
             kept: vec![reasoned("web", "1.0.0", &"word ".repeat(40))],
             missing: Vec::new(),
             messages: Vec::new(),
-            calls: Calls { read: 10, write: 4, delete: 1 },
+            calls: Calls { read: 10, write: 4, delete: 1, throttled: 0 },
             from,
             to: from + TimeDelta::days(18),
             wall_seconds: 41.26,
@@ -258,7 +262,7 @@ mod tests {
         let line = summary().to_json().unwrap();
 
         assert!(line.starts_with(r#"{"event":"summary","released":[{"image":"web","version":"1.1.0","why":"new base 2","base":"2","regions":["westeurope"]}]"#), "{line}");
-        assert!(line.contains(r#""azureCalls":{"read":10,"write":4,"delete":1}"#), "{line}");
+        assert!(line.contains(r#""azureCalls":{"read":10,"write":4,"delete":1,"throttled":0}"#), "{line}");
         assert!(
             line.contains(r#""failed":[]"#) && line.ends_with(r#""wallSeconds":41.3}"#),
             "{line}"

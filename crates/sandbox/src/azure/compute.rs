@@ -87,17 +87,28 @@ fn list(world: &World<'_>, call: &Call, scope: &str, kind: &str) -> Result<Reply
         });
     }
     let in_subscription = call.lower[2] != "resourcegroups";
+    let quota = match kind {
+        // Lists over a whole subscription carry no quota of the resource (recorded).
+        _ if in_subscription => None,
+        MACHINE => Some(throttle::LIST_MACHINES.take(world, scope)?),
+        INSTANCE => Some(throttle::LIST_INSTANCES.take(world, scope)?),
+        _ => None,
+    };
     // Upper case, as recorded: machines with a filter, scale sets of a subscription.
     let upper = filter.is_some() && kind == MACHINE || in_subscription && kind == SCALE_SET;
-    let shown = bodies.into_iter().map(|it| told(world, it));
+    let shown = bodies.into_iter().map(|it| told(world, it, Teller::Arm));
     let shown: Vec<Value> =
         if upper { shown.map(plain::upper_case_group).collect() } else { shown.collect() };
-    Ok(Reply::ok(json!({ "value": shown })))
+    let reply = Reply::ok(json!({ "value": shown }));
+    Ok(match quota {
+        Some(quota) => reply.header(QUOTA, quota),
+        None => reply,
+    })
 }
 
 fn one(world: &World<'_>, call: &Call, kind: &str, id: &str) -> Result<Reply, Trouble> {
     let body = world.records.get::<Value>(id)?.ok_or_else(|| not_found(call, kind))?;
-    let body = told(world, body);
+    let body = told(world, body, Teller::Arm);
     if kind == DISK {
         let quota = throttle::GET_DISK.take(world)?;
         return Ok(Reply::ok(body).header(QUOTA, quota));
@@ -117,14 +128,36 @@ fn one(world: &World<'_>, call: &Call, kind: &str, id: &str) -> Result<Reply, Tr
             ],
         });
     }
+    let policy = match kind {
+        MACHINE => Some(throttle::GET_MACHINE),
+        SCALE_SET => Some(throttle::GET_SCALE_SET),
+        INSTANCE => Some(throttle::GET_INSTANCE),
+        _ => None,
+    };
+    if let Some(policy) = policy {
+        reply = reply.header(QUOTA, policy.take(world, id)?);
+    }
     // A counter in the header, not with an instance view and not in lists (recorded).
     Ok(if with_etag { reply.header("etag", "\"1\"") } else { reply })
 }
 
+/// Who tells of a machine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Teller {
+    Arm,
+    Graph,
+}
+
 /// The body as Azure tells it: whether a machine made from *latest* tells its version is an open
-/// question.
-pub(super) fn told(world: &World<'_>, mut body: Value) -> Value {
-    if world.estate.variants.exact_version_of_latest == ExactVersion::Told {
+/// question, of ARM and of Resource Graph apart.
+pub(super) fn told(world: &World<'_>, mut body: Value, teller: Teller) -> Value {
+    let tells = match world.estate.variants.exact_version_of_latest {
+        ExactVersion::Told => true,
+        ExactVersion::ArmAlone => teller == Teller::Arm,
+        ExactVersion::GraphAlone => teller == Teller::Graph,
+        ExactVersion::Absent => false,
+    };
+    if tells {
         return body;
     }
     let Some(reference) = body.pointer_mut("/properties/storageProfile/imageReference") else {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::answer::Trouble;
 use super::{INGRESS, World};
-use crate::estate::EventSchema;
+use crate::estate::{EventSchema, RunEvent, VersionEvents};
 use crate::guid;
 
 /// What kind of request an event tells of.
@@ -24,6 +24,9 @@ pub(super) fn version_written(
     at: DateTime<Utc>,
     good: bool,
 ) -> Result<(), Trouble> {
+    if world.estate.variants.version_events == VersionEvents::NotTold {
+        return Ok(());
+    }
     note(world, id, "Microsoft.Compute", "galleries/images/versions", Verb::Write, at, good)
 }
 
@@ -33,6 +36,9 @@ pub(super) fn version_deleted(
     id: &str,
     at: DateTime<Utc>,
 ) -> Result<(), Trouble> {
+    if world.estate.variants.version_events == VersionEvents::NotTold {
+        return Ok(());
+    }
     note(world, id, "Microsoft.Compute", "galleries/images/versions", Verb::Delete, at, true)
 }
 
@@ -55,14 +61,28 @@ pub(super) fn template_deleted(
     note(world, id, "Microsoft.VirtualMachineImages", "imageTemplates", Verb::Delete, at, true)
 }
 
-/// A run of a template ended. Whether Azure tells of the POST or of the end is not documented; the
-/// end is told here.
+/// A run of a template was accepted. Whether Azure tells of the POST or of the end is not documented.
+pub(super) fn run_accepted(
+    world: &World<'_>,
+    id: &str,
+    at: DateTime<Utc>,
+) -> Result<(), Trouble> {
+    if world.estate.variants.run_event == RunEvent::AtEnd {
+        return Ok(());
+    }
+    note(world, id, "Microsoft.VirtualMachineImages", "imageTemplates", Verb::Run, at, true)
+}
+
+/// A run of a template ended.
 pub(super) fn run_ended(
     world: &World<'_>,
     id: &str,
     at: DateTime<Utc>,
     good: bool,
 ) -> Result<(), Trouble> {
+    if world.estate.variants.run_event == RunEvent::AtAcceptance {
+        return Ok(());
+    }
     note(world, id, "Microsoft.VirtualMachineImages", "imageTemplates", Verb::Run, at, good)
 }
 

@@ -8,6 +8,7 @@ use super::call::Call;
 use super::operation::{Operation, Provider};
 use super::settle::Work;
 use super::version::{self, Version};
+use super::compute::Teller;
 use super::{World, compute, definition, gallery, moment, plain, platform, route};
 use crate::estate::OsType;
 
@@ -44,7 +45,7 @@ fn begin(world: &World<'_>, call: &Call, body: Value, created: bool) -> Result<R
     let work = Work::PlainSettled { id: id.clone(), operation: operation.id.clone() };
     world.records.schedule(world.now + moment::between(&[&id, "put"], 20., 60.), &work)?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(operation.on_put(world, call, Reply::with(status, compute::told(world, body))))
+    Ok(operation.on_put(world, call, Reply::with(status, compute::told(world, body, Teller::Arm))))
 }
 
 fn update(world: &World<'_>, call: &Call, mut body: Value) -> Result<Reply, Trouble> {

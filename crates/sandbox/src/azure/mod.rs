@@ -12,6 +12,8 @@ mod records;
 mod call;
 mod operation;
 pub(crate) mod region;
+mod bucket;
+mod arm_budget;
 mod throttle;
 mod route;
 mod settle;
@@ -89,6 +91,21 @@ pub struct Calls {
     pub write: u64,
     /// DELETE.
     pub delete: u64,
+    /// How many of all these were refused with 429.
+    pub throttled: u64,
+}
+
+/// A version in one of its regions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The version's number, `1.2.3`.
+    pub number: String,
+    /// The region's short name.
+    pub region: String,
+    /// True: its replication there is Completed.
+    pub completed: bool,
+    /// True: *latest* may mean it there, as the estate's variants have it.
+    pub offered: bool,
 }
 
 /// Why the simulated Azure does not start or cannot go on.
@@ -128,6 +145,9 @@ struct World<'a> {
     blobs: &'a Blobs,
     bus: &'a Bus,
     options: AzureOptions,
+    /// The subscription that a request is about, in lower case, whose budgets it is taken from;
+    /// empty when it is about none.
+    subscription: &'a str,
 }
 
 impl<'a> World<'a> {
@@ -192,6 +212,7 @@ impl Azure {
                 read: world.records.counter("calls.read")?,
                 write: world.records.counter("calls.write")?,
                 delete: world.records.counter("calls.delete")?,
+                throttled: world.records.counter("calls.throttled")?,
             })
         });
         calls.unwrap_or_else(|error| {
@@ -230,6 +251,18 @@ impl Azure {
         Ok(latest.map(|it| it.number().to_owned()))
     }
 
+    /// Where the versions of the image definition `definition_id` are, and what a new machine there
+    /// could get: the versions, lowest number first, with each of their regions.
+    ///
+    /// # Errors
+    /// [`AzureError::Broken`] when the database is ill.
+    pub fn offers(&self, definition_id: &str) -> Result<Vec<Offer>, AzureError> {
+        Ok(self.within(|world| {
+            settle::settle(world)?;
+            version::offers(world, definition_id)
+        })?)
+    }
+
     /// Runs `work` in one transaction.
     fn within<T>(&self, work: impl FnOnce(&World<'_>) -> Result<T, Trouble>) -> Result<T, Trouble> {
         let now = self.clock.now();
@@ -241,6 +274,7 @@ impl Azure {
                 blobs: &self.blobs,
                 bus: &self.bus,
                 options: self.options,
+                subscription: "",
             };
             work(&world.at(now))
         })
@@ -252,14 +286,20 @@ impl Azure {
             let world = &World { options, ..*world };
             settle::settle(world)?;
             let sequence = world.records.count("requests")?.to_string();
-            let routed = admit(world, call, headers).and_then(|()| route::route(world, call));
-            let reply = match routed.and_then(|reply| Ok(pages::cut(world, call, reply)?)) {
-                Ok(reply) => reply,
-                Err(Trouble::Refused(refusal)) => refusal.reply(),
-                Err(broken) => return Err(broken),
+            let subscription = match call.lower.as_slice() {
+                [first, subscription, ..] if first == "subscriptions" => subscription,
+                _ => "",
             };
+            let world = &World { subscription, ..*world };
+            let answered = admit(world, call, headers).and_then(|()| {
+                let left = arm_budget::take(world, call, headers)?;
+                Ok(arm_budget::told(refused_or(throttled_or_routed(world, call))?, left))
+            });
+            let reply = refused_or(answered)?;
             world.records.count(counter(call))?;
-            let reply = throttle::subscription_headers(call, reply);
+            if reply.status == StatusCode::TOO_MANY_REQUESTS {
+                world.records.count("calls.throttled")?;
+            }
             let id = guid::of(&["request", &sequence]);
             Ok(reply
                 .header("x-ms-request-id", id.clone())
@@ -299,6 +339,21 @@ async fn serve(State(azure): State<Arc<Azure>>, request: Request) -> Response {
         reply.body = None;
     }
     reply.into_response()
+}
+
+/// The provider's answer, unless it has had too many requests for its taste.
+fn throttled_or_routed(world: &World<'_>, call: &Call) -> Result<Reply, Trouble> {
+    throttle::builder_action(world, call)?;
+    let reply = route::route(world, call)?;
+    Ok(pages::cut(world, call, reply)?)
+}
+
+/// A refusal is an answer too.
+fn refused_or(answered: Result<Reply, Trouble>) -> Result<Reply, Trouble> {
+    match answered {
+        Err(Trouble::Refused(refusal)) => Ok(refusal.reply()),
+        other => other,
+    }
 }
 
 /// What ARM asks before it looks at the path: a bearer token, an api-version.

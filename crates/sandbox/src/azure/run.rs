@@ -111,6 +111,7 @@ fn start(world: &World<'_>, call: &Call, mut template: Template) -> Result<Reply
     template.store(world)?;
     let work = Work::RunEnded { template: template.id.clone(), run: id };
     world.records.schedule(ends, &work)?;
+    event::run_accepted(world, &template.id, world.now)?;
     Ok(operation.accepted(world, call))
 }
 

@@ -10,7 +10,7 @@ use super::call::Call;
 use super::operation::{Operation, Provider};
 use super::run::Run;
 use super::settle::Work;
-use super::{World, event, gallery, group, moment, plain, region, route, template_shape};
+use super::{World, event, gallery, group, moment, plain, region, route, template_shape, version};
 use crate::guid;
 
 pub(super) const KIND: &str = "Microsoft.VirtualMachineImages/imageTemplates";
@@ -426,6 +426,7 @@ pub(super) fn deleted(
 ) -> Result<(), Trouble> {
     if let Some(template) = world.records.get::<Template>(id)? {
         if let Some(staging) = &template.staging {
+            version::staging_gone(world, &staging.group)?;
             // In a group that was ours before, only what Image Builder put there goes.
             if staging.ours {
                 group::remove(world, &staging.group)?;

@@ -14,9 +14,9 @@ use super::operation::{Operation, Provider};
 use super::settle::Work;
 use super::software::Software;
 use super::{
-    World, definition, event, gallery, moment, plain, region, route, throttle, version_change,
+    Offer, World, definition, event, gallery, moment, plain, region, route, throttle, version_change,
 };
-use crate::estate::{Exclusion, LatestWhileReplicating, Outage};
+use crate::estate::{Exclusion, LatestWhileReplicating, Outage, StagingDeleted, UnsetFlag};
 
 pub(super) const KIND: &str = "Microsoft.Compute/galleries/images/versions";
 
@@ -109,6 +109,44 @@ impl Version {
     pub(super) fn region(&self, name: &str) -> Option<&TargetRegion> {
         let name = region::short(name);
         self.regions.iter().find(|it| it.name == name)
+    }
+
+    /// Whether a new machine in one of its regions could get it as *latest*.
+    pub(super) fn is_offered_in(&self, world: &World<'_>, target: &TargetRegion) -> bool {
+        let variants = &world.estate.variants;
+        let excluded = match (variants.exclusion, target.exclude_from_latest) {
+            (Exclusion::Either, regional) => self.exclude_from_latest || regional == Some(true),
+            (Exclusion::RegionalWins, Some(regional)) => regional,
+            (Exclusion::RegionalWins, None) | (Exclusion::GlobalOnly, _) => {
+                self.exclude_from_latest
+            }
+        };
+        let complete = match variants.latest_while_replicating {
+            LatestWhileReplicating::Highest => true,
+            LatestWhileReplicating::Complete => {
+                target.replication(world.now) == Replication::Completed
+            }
+        };
+        let alive = !matches!(self.state.as_str(), "Creating" | "Deleting");
+        alive && complete && !excluded
+    }
+
+    /// Its body as a GET or a list tells it, in `read_version` of the api. What it shows as the
+    /// flag of a region for which none was ever sent is an open question.
+    pub(super) fn read_body(&self, world: &World<'_>, read_version: &str) -> Value {
+        let mut body = self.body(Some(read_version));
+        let shown = match world.estate.variants.unset_flag {
+            UnsetFlag::Absent => return body,
+            UnsetFlag::False => false,
+            UnsetFlag::LikeGlobal => self.exclude_from_latest,
+        };
+        let regions = body["properties"]["publishingProfile"]["targetRegions"].as_array_mut();
+        for region in regions.into_iter().flatten() {
+            if region["excludeFromLatest"].is_null() {
+                region["excludeFromLatest"] = json!(shown);
+            }
+        }
+        body
     }
 
     /// Its body, as an answer to a PUT, or to a GET in `read_version` of the api.
@@ -232,7 +270,7 @@ pub(super) fn list(world: &World<'_>, call: &Call) -> Result<Reply, Trouble> {
     }
     let quota = throttle::LIST_VERSIONS.take(world)?;
     let versions: Vec<Version> = world.records.below_of(&definition, KIND)?;
-    let bodies: Vec<Value> = versions.iter().map(|it| it.body(Some(call.api_version()))).collect();
+    let bodies: Vec<Value> = versions.iter().map(|it| it.read_body(world, call.api_version())).collect();
     Ok(Reply::ok(json!({ "value": bodies })).header(QUOTA, quota))
 }
 
@@ -244,7 +282,7 @@ pub(super) fn one(world: &World<'_>, call: &Call) -> Result<Reply, Trouble> {
         Method::GET => {
             let quota = throttle::GET_VERSION.take(world)?;
             let version = found.ok_or_else(|| not_found(call))?;
-            let mut body = version.body(Some(call.api_version()));
+            let mut body = version.read_body(world, call.api_version());
             if call.expands("ReplicationStatus") {
                 body["properties"]["replicationStatus"] = version.replication_status(world.now);
             }
@@ -376,6 +414,26 @@ pub(super) fn deleted(
     Operation::end(world, operation, at, None)
 }
 
+/// A staging group was deleted: what still replicates of the versions that were built there may
+/// fail, which is an open question.
+pub(super) fn staging_gone(world: &World<'_>, group: &str) -> Result<(), Trouble> {
+    if world.estate.variants.staging_deleted == StagingDeleted::Harmless {
+        return Ok(());
+    }
+    let inside = format!("{}/", group.to_ascii_lowercase());
+    for mut version in world.records.below_of::<Version>("/subscriptions", KIND)? {
+        let account = version.disk_source["storageAccountId"].as_str().unwrap_or_default();
+        if !account.to_ascii_lowercase().starts_with(&inside) {
+            continue;
+        }
+        for region in &mut version.regions {
+            region.fails |= matches!(region.replication(world.now), Replication::Replicating { .. });
+        }
+        version.store(world)?;
+    }
+    Ok(())
+}
+
 /// The version that *latest* of the definition means in `region`.
 pub(super) fn latest(
     world: &World<'_>,
@@ -384,25 +442,26 @@ pub(super) fn latest(
 ) -> Result<Option<Version>, Trouble> {
     let mut versions: Vec<Version> = world.records.below_of(definition, KIND)?;
     versions.sort_by_key(|it| Reverse(numbers(it.number())));
-    let variants = &world.estate.variants;
-    Ok(versions.into_iter().find(|version| {
-        let Some(target) = version.region(region) else { return false };
-        let excluded = match (variants.exclusion, target.exclude_from_latest) {
-            (Exclusion::Either, regional) => version.exclude_from_latest || regional == Some(true),
-            (Exclusion::RegionalWins, Some(regional)) => regional,
-            (Exclusion::RegionalWins, None) | (Exclusion::GlobalOnly, _) => {
-                version.exclude_from_latest
-            }
-        };
-        let complete = match variants.latest_while_replicating {
-            LatestWhileReplicating::Highest => true,
-            LatestWhileReplicating::Complete => {
-                target.replication(world.now) == Replication::Completed
-            }
-        };
-        let alive = !matches!(version.state.as_str(), "Creating" | "Deleting");
-        alive && complete && !excluded
-    }))
+    let offered = |version: &Version| {
+        version.region(region).is_some_and(|it| version.is_offered_in(world, it))
+    };
+    Ok(versions.into_iter().find(offered))
+}
+
+/// The versions of the definition in their regions, lowest number first.
+pub(super) fn offers(world: &World<'_>, definition: &str) -> Result<Vec<Offer>, Trouble> {
+    let mut versions: Vec<Version> = world.records.below_of(definition, KIND)?;
+    versions.sort_by_key(|it| numbers(it.number()));
+    let of = |version: &Version| -> Vec<Offer> {
+        let regions = version.regions.iter().map(|it| Offer {
+            number: version.number().to_owned(),
+            region: it.name.clone(),
+            completed: it.replication(world.now) == Replication::Completed,
+            offered: version.is_offered_in(world, it),
+        });
+        regions.collect()
+    };
+    Ok(versions.iter().flat_map(of).collect())
 }
 
 /// The parts of a dotted number, to compare as numbers.

@@ -165,6 +165,13 @@ fn update(
         let message = format!("Required parameter '{target}' is missing (null).");
         return Err(Refusal::parameter(message, target).into());
     }
+    let tags_before = version.tags.clone();
+    if asked.get("tags").is_some() {
+        version.tags = plain::tags(asked);
+    }
+    if bare && call.method == Method::PUT && variants.bare_update == BareUpdate::Ignored {
+        version.tags = tags_before.clone();
+    }
     let end_of_life = changed_end_of_life(world, &version, profile)?;
 
     let replicas = profile["replicaCount"].as_u64().unwrap_or(version.replica_count);
@@ -187,14 +194,11 @@ fn update(
     let lifts = properties["safetyProfile"]["allowDeletionOfReplicatedLocations"].as_bool();
     removal_is_allowed(world, &version, &removed, lifts)?;
 
-    let before = version.clone();
+    let before = Version { tags: tags_before, ..version.clone() };
     let known = |name: &str| before.region(name);
     let added = wishes.iter().any(|it| {
         known(&it.name).is_none_or(|it| it.replication(world.now) == Replication::Failed)
     });
-    if asked.get("tags").is_some() {
-        version.tags = plain::tags(asked);
-    }
     version.end_of_life = end_of_life;
     version.replica_count = replicas;
     if let Some(excluded) = profile["excludeFromLatest"].as_bool() {

@@ -54,6 +54,9 @@ pub(super) fn check(estate: &Estate) -> Vec<(String, String)> {
         let message = "a page has 1 item or more; leave it out for lists of one page";
         faults.add("cloud.itemsPerPage", message);
     }
+    if !(1..=100).contains(&estate.budgets_percent) {
+        faults.add("budgetsPercent", "the budgets are 1 to 100 percent of the published ones");
+    }
     faults.0
 }
 

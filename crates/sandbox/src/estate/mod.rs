@@ -64,6 +64,11 @@ pub struct Estate {
     /// How Azure behaves where its documents and every recording are silent.
     #[serde(default)]
     pub variants: Variants,
+    /// How much of Azure's published request budgets there is, in percent: 100 without it, less for
+    /// somebody who wants to see them run out. Of each budget at least one request is left.
+    #[serde(default = "hundred")]
+    #[schemars(range(min = 1, max = 100))]
+    pub budgets_percent: u32,
 }
 
 /// Whether there are events, and in which schema.
@@ -509,6 +514,16 @@ pub struct Variants {
     pub latest_while_replicating: LatestWhileReplicating,
     /// How long a PUT takes that changes tags alone.
     pub tags_only: TagsOnly,
+    /// What a GET shows as the flag of a region for which none was ever sent, as after a build.
+    pub unset_flag: UnsetFlag,
+    /// What the deletion of a template does to its version's replications that are under way.
+    pub staging_deleted: StagingDeleted,
+    /// When Event Grid tells of the run of a template.
+    pub run_event: RunEvent,
+    /// Whether Event Grid tells of gallery versions.
+    pub version_events: VersionEvents,
+    /// Where ARM says how long to wait, when it has had too many requests.
+    pub wait_told: WaitTold,
 }
 
 /// Whether Azure does what it is asked.
@@ -529,6 +544,8 @@ pub enum BareUpdate {
     /// It changes the tags and keeps the rest.
     #[default]
     ChangesTags,
+    /// It changes nothing.
+    Ignored,
     /// It resets the publishing profile: home region alone, not excluded from latest.
     ResetsProfile,
     /// It answers 400.
@@ -550,6 +567,10 @@ pub enum AbsentEndOfLife {
 pub enum ExactVersion {
     #[default]
     Told,
+    /// By ARM, and not by Resource Graph.
+    ArmAlone,
+    /// By Resource Graph, and not by ARM.
+    GraphAlone,
     Absent,
 }
 
@@ -588,12 +609,70 @@ pub enum TagsOnly {
     Quick,
 }
 
+/// What is shown as the flag of a region for which none was ever sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum UnsetFlag {
+    #[default]
+    Absent,
+    /// `false`, whatever the global one is.
+    False,
+    /// What the global one is.
+    LikeGlobal,
+}
+
+/// What the deletion of a template and its staging group does to replications of the version that
+/// was built there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum StagingDeleted {
+    /// Those that are under way fail.
+    #[default]
+    Breaks,
+    Harmless,
+}
+
+/// When Event Grid tells of the run of a template.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RunEvent {
+    /// When the run has ended.
+    #[default]
+    AtEnd,
+    /// When the POST was accepted, and never again.
+    AtAcceptance,
+}
+
+/// Whether Event Grid tells of gallery versions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum VersionEvents {
+    #[default]
+    Told,
+    NotTold,
+}
+
+/// Where the wait is said, when there were too many requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum WaitTold {
+    /// In `Retry-After`, and in the text.
+    #[default]
+    InHeader,
+    /// In the text alone.
+    InText,
+}
+
 fn yes() -> bool {
     true
 }
 
 fn thirty() -> u32 {
     30
+}
+
+fn hundred() -> u32 {
+    100
 }
 
 fn linux() -> OsType {
@@ -675,6 +754,11 @@ impl Estate {
             .collect();
         problems.sort();
         Err(EstateError { problems })
+    }
+
+    /// What is left of a published budget of `published` requests.
+    pub(crate) fn budget(&self, published: u64) -> u64 {
+        (published * u64::from(self.budgets_percent) / 100).max(1)
     }
 
     /// Everything that does not fit together, as (path, message): for an estate that was read by

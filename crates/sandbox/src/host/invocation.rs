@@ -1,16 +1,19 @@
 //! One call of the handler: what is sent, how long is waited, and what counts as its end.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, TRANSFER_ENCODING, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use seam::{Fault, Request};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::activity::{Activity, Outcome};
 use super::answer::{self, Answer, Reply};
 use super::envelope::{self, Payload, System};
-use super::process::ProcessState;
+use super::process::{Process, ProcessState};
 use super::{Function, Host};
 use crate::bus::Delivery;
 use crate::database::Database;
@@ -150,7 +153,7 @@ impl Invocation {
             Asked::Told(payload) => {
                 let system = host.system(self, attempt);
                 let body = envelope::encoded(&self.function.binding, payload, &system)?;
-                http::Request::post(format!("{}/{}", host.options.handler, self.function.name))
+                http::Request::post(format!("{}/{}", host.handler_of(&self.function.name), self.function.name))
                     .header(CONTENT_TYPE, "application/json; charset=utf-8")
                     // The host streams what it serialises, so its length is not known.
                     .header(TRANSFER_ENCODING, "chunked")
@@ -160,7 +163,7 @@ impl Invocation {
             Asked::Forwarded(asked) => {
                 let mut request = http::Request::builder()
                     .method(asked.method.clone())
-                    .uri(format!("{}{}", host.options.handler, asked.path));
+                    .uri(format!("{}{}", host.handler_of(&self.function.name), asked.path));
                 for (name, value) in &asked.headers {
                     request = request.header(name, value);
                 }
@@ -279,7 +282,8 @@ impl Host {
         renewal: &mut Renewal<'_>,
         hold: Hold,
     ) -> (Result, Hold) {
-        let mut kills = self.kills.subscribe();
+        let function = invocation.function.name.as_str();
+        let mut kills = self.kills_of(function);
         let timeout = self.package.settings.function_timeout;
         let deadline = timeout.map(|it| attempt.at + it);
         // On a desk time stands still now, so that a handler that never answers is found out by the
@@ -309,11 +313,11 @@ impl Host {
                     tokio::select! {
                         biased;
                         _ = kills.changed() => (killed(), self.holds.take()),
-                        hold = self.wait(deadline, renewal, hold) => (self.time_out(), hold),
+                        hold = self.wait(deadline, renewal, hold) => (self.time_out(function), hold),
                     }
                 }
                 Woken::Killed => (killed(), hold),
-                Woken::TimeOut => (self.time_out(), hold),
+                Woken::TimeOut => (self.time_out(function), hold),
                 Woken::LockDue => {
                     renewal.renew(self);
                     continue;
@@ -364,14 +368,15 @@ impl Host {
     ) -> std::result::Result<Came, Fault> {
         let request = invocation.request(self, attempt).map_err(Fault::NotSent)?;
         loop {
-            let state = self.handler_is_up().await?;
+            let function = invocation.function.name.as_str();
+            let state = self.handler_is_up(function).await?;
             let sent = match &invocation.asked {
                 Asked::Told(_) => self.follow(request.clone()).await,
                 Asked::Forwarded(_) => self.wire.send(request.clone()).await,
             };
             match sent {
                 Err(Fault::NotSent(reason)) => {
-                    if !self.comes_back(state).await {
+                    if !self.comes_back(function, state).await {
                         return Err(Fault::NotSent(reason));
                     }
                 }
@@ -405,8 +410,8 @@ impl Host {
     ///
     /// # Errors
     /// When it does not become ready; the host ends then.
-    async fn handler_is_up(&self) -> std::result::Result<ProcessState, Fault> {
-        let Some(process) = &self.options.process else {
+    async fn handler_is_up(&self, function: &str) -> std::result::Result<ProcessState, Fault> {
+        let Some(process) = self.process_of(function) else {
             return Ok(ProcessState::Ended);
         };
         let mut state = process.state();
@@ -428,8 +433,8 @@ impl Host {
     }
 
     /// Whether a handler that refused a call turns out to be starting again.
-    async fn comes_back(&self, was: ProcessState) -> bool {
-        let Some(process) = &self.options.process else {
+    async fn comes_back(&self, function: &str, was: ProcessState) -> bool {
+        let Some(process) = self.process_of(function) else {
             return false;
         };
         let mut state = process.state();
@@ -437,10 +442,33 @@ impl Host {
         tokio::time::timeout(NOTICE, changed).await.is_ok_and(|it| it.is_ok())
     }
 
-    /// A function's time is out: the handler is killed, and with it everything in flight.
-    fn time_out(&self) -> Result {
-        self.kills.send_modify(|it| *it += 1);
-        if let Some(process) = &self.options.process {
+    /// The process that `function` runs in.
+    fn process_of(&self, function: &str) -> Option<&Arc<Process>> {
+        self.options.isolated.get(function).or(self.options.process.as_ref())
+    }
+
+    /// Where the handler of `function` listens.
+    fn handler_of(&self, function: &str) -> String {
+        let own = self.options.isolated.get(function);
+        own.map_or_else(|| self.options.handler.clone(), |it| it.url())
+    }
+
+    /// Hears of each kill of the process that `function` runs in. Of a function that is not of the
+    /// package there is none.
+    fn kills_of(&self, function: &str) -> watch::Receiver<u64> {
+        self.kills.get(function).map_or_else(|| watch::Sender::new(0).subscribe(), |it| it.subscribe())
+    }
+
+    /// The time of `function` is out: its process is killed, and with it everything in flight there.
+    fn time_out(&self, function: &str) -> Result {
+        let alone = self.options.isolated.contains_key(function);
+        for (name, kills) in &self.kills {
+            let shares = !alone && !self.options.isolated.contains_key(name);
+            if name == function || shares {
+                kills.send_modify(|it| *it += 1);
+            }
+        }
+        if let Some(process) = self.process_of(function) {
             process.kill();
         }
         Result::TimedOut

@@ -19,7 +19,7 @@ mod retry;
 mod schedule;
 mod timers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -66,6 +66,9 @@ pub struct HostOptions {
     pub azure: Option<Arc<Azure>>,
     /// The handler's process; none when the wire leads to a router, which is always ready.
     pub process: Option<Arc<Process>>,
+    /// The processes of functions that have one of their own, by the function's name: as on Flex
+    /// Consumption, where functions share no memory. The others are in `process`.
+    pub isolated: BTreeMap<String, Arc<Process>>,
     pub observer: Option<Observer>,
 }
 
@@ -85,8 +88,9 @@ pub struct Host {
     holds: Holds,
     wire: Arc<dyn Wire>,
     options: HostOptions,
-    /// Counts how often the handler was killed; every invocation in flight fails then.
-    kills: watch::Sender<u64>,
+    /// Counts how often the handler of each function was killed; every invocation in flight there
+    /// fails then.
+    kills: BTreeMap<String, watch::Sender<u64>>,
     /// True once the handler did not become ready in time.
     gave_up: watch::Sender<bool>,
 }
@@ -153,7 +157,9 @@ impl Host {
         }
         timers::create(&database)?;
         invocation::create(&database)?;
-        let (kills, gave_up) = (watch::Sender::new(0), watch::Sender::new(false));
+        let names = package.functions.iter().map(|it| it.name.clone());
+        let kills = names.map(|it| (it, watch::Sender::new(0))).collect();
+        let gave_up = watch::Sender::new(false);
         Ok(Arc::new(Host { package, bus, database, clock, holds, wire, options, kills, gave_up }))
     }
 

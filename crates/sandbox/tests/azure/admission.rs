@@ -143,7 +143,7 @@ async fn calls_are_counted_by_what_they_do() {
     .await;
     desk.delete(GALLERY).await;
 
-    assert_eq!(desk.azure.calls(), Calls { read: 2, write: 1, delete: 1 });
+    assert_eq!(desk.azure.calls(), Calls { read: 2, write: 1, delete: 1, throttled: 0 });
 }
 
 #[tokio::test]

@@ -18,3 +18,5 @@ mod events;
 mod estates;
 mod resources;
 mod foreign_clients;
+mod throttling;
+mod open_questions;

@@ -73,7 +73,8 @@ fn take_quota(world: &World<'_>) -> Result<u64, Trouble> {
     let used = used.as_deref().and_then(|it| it.split_once(' '));
     let used = used.filter(|it| it.0 == window.to_string());
     let used: u64 = used.and_then(|it| it.1.parse().ok()).unwrap_or(0);
-    if used >= QUOTA {
+    let quota = world.estate.budget(QUOTA);
+    if used >= quota {
         let wait = (window + 1) * WINDOW_SECS - world.now.timestamp();
         let text = "Client application has been throttled and should not attempt to repeat the \
                     request until an amount of time has elapsed. Please see \
@@ -86,7 +87,7 @@ fn take_quota(world: &World<'_>) -> Result<u64, Trouble> {
         return Err(refusal.into());
     }
     world.records.set_value("quota.graph", &format!("{window} {}", used + 1))?;
-    Ok(QUOTA - used - 1)
+    Ok(quota - used - 1)
 }
 
 /// The message of every refusal of Resource Graph (recorded).
@@ -336,5 +337,5 @@ pub(super) fn body(world: &World<'_>, stored: &Stored) -> Result<Value, Trouble>
         let template: Template = serde_json::from_str(&stored.record)?;
         return Ok(template.body(world.now));
     }
-    Ok(compute::told(world, serde_json::from_str(&stored.record)?))
+    Ok(compute::told(world, serde_json::from_str(&stored.record)?, compute::Teller::Graph))
 }
