@@ -4,6 +4,7 @@
 
 mod desk;
 mod spoiled;
+mod wire;
 mod lifecycle;
 mod fabrikam;
 mod processes;

@@ -8,6 +8,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+/// The operations of Compute that the subset at hand leaves out, each with its source. It refers to
+/// that subset, and so stands beside it.
+const SUPPLEMENT: &str = include_str!("supplement.json");
+const SUPPLEMENTED: &str = "Microsoft.Compute/2026-04-01/ComputeRP.subset.derived.json";
+const SUPPLEMENT_FILE: &str = "Microsoft.Compute/2026-04-01/supplement.derived.json";
+
 /// The documents, by their path below the folder, with `/` between its parts.
 #[derive(Debug)]
 pub(crate) struct Documents(BTreeMap<String, Value>);
@@ -56,6 +62,12 @@ impl Documents {
                     }
                 }
             }
+        }
+        if documents.contains_key(SUPPLEMENTED) {
+            let supplement = serde_json::from_str(SUPPLEMENT).map_err(|error| {
+                Unreadable::Json { path: PathBuf::from(SUPPLEMENT_FILE), error }
+            })?;
+            documents.insert(SUPPLEMENT_FILE.to_owned(), supplement);
         }
         if documents.is_empty() {
             return Err(Unreadable::Empty(folder.to_owned()));

@@ -21,6 +21,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::args::{DEFAULT_SPEED, RetryAfter, UpArgs};
 use super::lines::Ready;
 use super::ports::{self, Services};
+use super::wire::Wire as VerifiedWire;
 use crate::load::Loaded;
 use crate::publish::publish;
 use crate::state_folder::{ACCOUNT, CONTAINER, StateFolder};
@@ -40,6 +41,8 @@ pub struct Desk {
     pub host: Arc<Host>,
     /// What happens to the handler's process.
     pub happened: UnboundedReceiver<ProcessEvent>,
+    /// What holds the wire against Microsoft's documents, when that was asked for.
+    pub wire: Option<VerifiedWire>,
     process: Arc<Process>,
     servers: Vec<Server>,
     addresses: Addresses,
@@ -63,6 +66,7 @@ impl Desk {
         loaded: &Loaded,
         estate: &Estate,
     ) -> anyhow::Result<Desk> {
+        let wire = args.verify_wire.as_deref().map(VerifiedWire::held_against).transpose()?;
         let Services { arm, bus, blob, identity, host: host_door } =
             ports::bind(args, &folder.ports()).await?;
         let addresses = Addresses {
@@ -97,7 +101,10 @@ impl Desk {
             .map_err(|error| anyhow::anyhow!(error))?;
         publish(&ledger, loaded, sandbox.clock.now(), "goldsmith up").await?;
 
-        let routers = sandbox.routers();
+        let mut routers = sandbox.routers();
+        if let Some(wire) = &wire {
+            routers.arm = wire.around(routers.arm);
+        }
         let mut servers = vec![
             arm.open(routers.arm, &sandbox.holds),
             bus.open(routers.bus, &sandbox.holds),
@@ -105,7 +112,7 @@ impl Desk {
             identity.open(routers.identity, &sandbox.holds),
         ];
 
-        let wire: Arc<dyn Wire> = Arc::new(Internet::default());
+        let internet: Arc<dyn Wire> = Arc::new(Internet::default());
         let (events, happened) = unbounded_channel();
         let (executable, arguments) = handler(args)?;
         let process = Process::start(
@@ -120,7 +127,7 @@ impl Desk {
                 stderr_is_errors: package.settings.stderr_is_errors,
             },
             Arc::clone(&sandbox.clock),
-            Arc::clone(&wire),
+            internet,
             // Nobody listens any more once everything ends.
             Arc::new(move |event| drop(events.send(event))),
         );
@@ -151,6 +158,7 @@ impl Desk {
             sandbox,
             host,
             happened,
+            wire,
             process,
             servers,
             addresses,
