@@ -5,6 +5,7 @@
 #![expect(clippy::print_stderr, reason = "a test that skips says so")]
 
 mod script;
+mod wire;
 mod bodies;
 mod definitions;
 mod errors;
