@@ -25,7 +25,8 @@ pub struct Exception {
 pub const EXCEPTIONS: &[Exception] = &[
     Exception {
         methods: &[],
-        of: "/imagetemplates/{imagetemplatename}",
+        // In a list it is the same resource.
+        of: "/imagetemplates",
         what: What::Null,
         place: "properties/distribute/*/versioning",
         recording: "ib_output_versioning.json",

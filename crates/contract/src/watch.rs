@@ -136,13 +136,17 @@ impl Watch {
             StatusCode::ACCEPTED | StatusCode::NO_CONTENT => {
                 vec![Finding::new(What::Body, "body", "is there and should be empty")]
             }
-            StatusCode::OK if empty => Vec::new(),
-            StatusCode::OK => {
+            StatusCode::OK | StatusCode::CREATED if empty => Vec::new(),
+            StatusCode::OK | StatusCode::CREATED => {
                 let json = serde_json::from_slice::<Value>(&exchange.answered);
                 let finding = |_| Finding::new(What::Body, "body", "is no JSON");
                 json.err().map(finding).into_iter().collect()
             }
-            _ => self.contract.refusal(None, exchange),
+            refused if refused.as_u16() >= 400 => self.contract.refusal(None, exchange),
+            _ => {
+                let text = "is none of 200, 201, 202 and 204";
+                vec![Finding::new(What::Status, "status", text)]
+            }
         }
     }
 
