@@ -118,6 +118,22 @@ fn ubuntu() -> PlatformImage {
 }
 
 #[tokio::test]
+async fn platform_versions_that_come_in_pages_are_read_to_the_last() {
+    let first = json!({"value": [{"name": "1.0.0"}], "nextLink": "/next?page=2"});
+    let script = Script::answering(200, first.clone())
+        .then(200, first)
+        .then(200, json!({"value": [{"name": "2.0.0"}]}));
+
+    let versions = script
+        .arm()
+        .platform_versions("s", &"West Europe".parse().unwrap(), &ubuntu())
+        .await
+        .unwrap();
+
+    assert_eq!(versions, ["1.0.0", "2.0.0"]);
+}
+
+#[tokio::test]
 async fn platform_versions_come_as_a_bare_list_or_a_wrapped_one() {
     let items = json!([{"location": "westeurope", "name": "22.04.20240409", "id": "/Subscriptions/x"},
         {"location": "westeurope", "name": "22.04.202404090", "id": "/y", "extendedLocation": null,

@@ -12,5 +12,7 @@ mod errors;
 mod graph;
 mod lists;
 mod recordings;
+mod examples;
+mod replay;
 mod templates;
 mod versions;
