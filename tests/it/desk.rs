@@ -23,7 +23,7 @@ use seam::{Clock, Local, PausedClock, Tokens, Wire};
 use crate::spoiled::Spoil;
 use crate::wire;
 
-const ARM: &str = "127.0.0.1:4001";
+pub(crate) const ARM: &str = "127.0.0.1:4001";
 const BUS: &str = "127.0.0.1:4002";
 const BLOB: &str = "127.0.0.1:4003";
 const PEOPLE: &str = "127.0.0.1:4005";
