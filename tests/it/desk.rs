@@ -92,8 +92,12 @@ impl Desk {
 
         let settings = settings(&loaded.catalog);
         let people = Router::new().fallback(|| async { "told" });
-        let services =
-            [(ARM, verified.around(routers.arm)), (BUS, routers.bus), (BLOB, routers.blob), (PEOPLE, people)];
+        let services = [
+            (ARM, verified.around(routers.arm)),
+            (BUS, routers.bus),
+            (BLOB, routers.blob),
+            (PEOPLE, people),
+        ];
         let world = Local::to(services.map(|(host, router)| (host.to_owned(), router)));
         let tokens = Arc::new(Tokens::fixed("a-token".to_owned()));
         let plain: Arc<dyn Wire> = Arc::new(world);

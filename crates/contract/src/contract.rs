@@ -126,7 +126,11 @@ impl Contract {
                 .iter()
                 .any(|it| it.place == "query" && it.name.eq_ignore_ascii_case(name));
             if !declared && name != "api-version" {
-                findings.push(Finding::new(What::Query, format!("query {name}"), "is not declared"));
+                findings.push(Finding::new(
+                    What::Query,
+                    format!("query {name}"),
+                    "is not declared",
+                ));
             }
         }
 
@@ -254,9 +258,7 @@ impl Contract {
             Err(_) => return vec![Finding::new(What::Body, "body", "is no JSON")],
         };
         match self.validator(at, direction) {
-            Ok(validator) => {
-                validator.iter_errors(&body).flat_map(|it| Finding::of(&it)).collect()
-            }
+            Ok(validator) => validator.iter_errors(&body).flat_map(|it| Finding::of(&it)).collect(),
             Err(error) => vec![Finding::new(What::Operation, "document", error.to_string())],
         }
     }

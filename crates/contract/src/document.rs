@@ -128,7 +128,10 @@ mod tests {
     fn whatever_leads_to_the_common_types_leads_to_those_at_hand() {
         let there = "../../../../../../common-types/resource-management/v3/types.json";
 
-        assert_eq!(joined("A/2025/a.json", there), "common-types/resource-management/v3/types.json");
+        assert_eq!(
+            joined("A/2025/a.json", there),
+            "common-types/resource-management/v3/types.json"
+        );
         assert_eq!(joined("A/2025/a.json", "./b.json"), "A/2025/b.json");
         assert_eq!(joined("A/2025/a.json", "../b.json"), "A/b.json");
     }

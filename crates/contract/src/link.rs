@@ -70,7 +70,9 @@ mod tests {
 
     #[test]
     fn status_urls_are_known_by_their_kind() {
-        assert!(is_status("/subscriptions/s/providers/Microsoft.Compute/locations/l/capsOperations/1"));
+        assert!(is_status(
+            "/subscriptions/s/providers/Microsoft.Compute/locations/l/capsOperations/1"
+        ));
         assert!(is_status("/subscriptions/s/operationresults/1?t=1"));
         assert!(!is_status("/providers/Microsoft.VirtualMachineImages/operations"));
         assert!(!is_status("/subscriptions/s/resourceGroups/g"));

@@ -203,7 +203,8 @@ impl Operation {
     pub(crate) fn is_chosen(&self, query: &[(String, String)]) -> bool {
         let Some((name, wanted)) = &self.chosen_by else { return true };
         query.iter().any(|(given, value)| {
-            let begins = value.get(..wanted.len()).is_some_and(|it| it.eq_ignore_ascii_case(wanted));
+            let begins =
+                value.get(..wanted.len()).is_some_and(|it| it.eq_ignore_ascii_case(wanted));
             given.eq_ignore_ascii_case(name) && begins
         })
     }

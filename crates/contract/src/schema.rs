@@ -41,10 +41,8 @@ pub(crate) fn compile(
 /// Compiles the limits of a parameter that is no body: a JSON Schema already.
 pub(crate) fn compile_parameter(file: &str, parameter: &Value) -> Result<Validator, Unreadable> {
     let limits = ["type", "enum", "pattern", "minLength", "maxLength", "minimum", "maximum"];
-    let schema: Map<String, Value> = limits
-        .iter()
-        .filter_map(|it| Some(((*it).to_owned(), limit(it, parameter)?)))
-        .collect();
+    let schema: Map<String, Value> =
+        limits.iter().filter_map(|it| Some(((*it).to_owned(), limit(it, parameter)?))).collect();
     build(&Value::Object(schema))
         .map_err(|reason| Unreadable::Schema { file: file.to_owned(), reason })
 }
@@ -215,7 +213,8 @@ impl<'a> Writer<'a> {
                 None => self.gather(file, parent, members)?,
             }
         }
-        for (name, member) in schema.get("properties").and_then(Value::as_object).into_iter().flatten()
+        for (name, member) in
+            schema.get("properties").and_then(Value::as_object).into_iter().flatten()
         {
             members.declared.insert(name, (file.to_owned(), member));
         }
@@ -238,7 +237,8 @@ impl<'a> Writer<'a> {
         let mut choices = Vec::new();
         let mut values = Vec::new();
         for (value, child) in self.children(at, schema) {
-            let chosen = json!({ "required": [member], "properties": { member: { "const": value } } });
+            let chosen =
+                json!({ "required": [member], "properties": { member: { "const": value } } });
             choices.push(json!({ "if": chosen, "then": { "$ref": self.reference(child) } }));
             values.push(value);
         }
@@ -260,8 +260,9 @@ impl<'a> Writer<'a> {
             pointer: format!("/definitions/{}", name.replace('~', "~0").replace('/', "~1")),
         };
         if let Some(subtypes) = schema.get("x-subtypes").and_then(Value::as_object) {
-            let child =
-                |(value, name): (&String, &Value)| Some((value.clone(), definition(name.as_str()?)));
+            let child = |(value, name): (&String, &Value)| {
+                Some((value.clone(), definition(name.as_str()?)))
+            };
             return subtypes.iter().filter_map(child).collect();
         }
         let root = At { file: at.file.clone(), pointer: "/definitions".to_owned() };

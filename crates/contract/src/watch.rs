@@ -165,7 +165,10 @@ impl Watch {
                 let finding = Finding::new(
                     What::ApiVersion,
                     "query api-version",
-                    format!("no document at hand is of {version}; one is of {}", operation.api_version),
+                    format!(
+                        "no document at hand is of {version}; one is of {}",
+                        operation.api_version
+                    ),
                 );
                 self.undocumented(&name, &version, exchange, finding);
             }

@@ -261,7 +261,6 @@ async fn live(
         return Err(error.into());
     }
 
-    let violated = verified.is_some_and(|it| !it.violations.is_empty());
     let exit = match over {
         Over::Stopped if goes_on => {
             let command = args::command(std::env::args().skip(1));
@@ -283,7 +282,7 @@ async fn live(
         Over::Done if summary.ended_well() => Exit::Done,
         Over::Done => Exit::No,
     };
-    Ok(if violated { exit.max(Exit::No) } else { exit })
+    Ok(verified.map_or(exit, |it| it.judge(exit)))
 }
 
 /// Does the work until it is over.

@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::page;
+use crate::terminal::Exit;
 
 /// What listens to the wire.
 pub struct Wire {
@@ -65,6 +66,11 @@ impl Wire {
 }
 
 impl Verified {
+    /// How the command ends that else ended with `exit`: with any violation the answer is no.
+    pub fn judge(&self, exit: Exit) -> Exit {
+        if self.violations.is_empty() { exit } else { exit.max(Exit::No) }
+    }
+
     /// The line for machines.
     ///
     /// # Errors
@@ -103,5 +109,73 @@ impl Verified {
             }
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::Side;
+
+    use super::*;
+
+    fn verified() -> Verified {
+        let counts = Counts { requests: 820, answers: 820, ..Counts::default() };
+        let violations = Vec::new();
+        Verified { event: "wire", documents: 9, operations: 137, counts, violations }
+    }
+
+    fn violated() -> Verified {
+        let violation = Violation {
+            operation: "PUT /subscriptions/{subscriptionId}".to_owned(),
+            side: Side::Answer(200),
+            place: "/properties/x".to_owned(),
+            what: "is not declared".to_owned(),
+            times: 3,
+            example: "PUT /subscriptions/s".to_owned(),
+        };
+        Verified { violations: vec![violation], ..verified() }
+    }
+
+    #[test]
+    fn a_violation_makes_a_good_end_a_no_and_no_bad_one_better() {
+        assert_eq!(verified().judge(Exit::Done), Exit::Done);
+        assert_eq!(violated().judge(Exit::Done), Exit::No);
+        assert_eq!(violated().judge(Exit::Failed), Exit::Failed);
+    }
+
+    #[test]
+    fn people_read_the_counts_and_every_violation() {
+        assert_eq!(
+            verified().render(120),
+            "wire: 820 requests and 820 answers checked against 9 documents with 137 operations: \
+             no violation\n"
+        );
+        let page = violated().render(120);
+        assert!(page.contains(": 1 violation\n"), "{page}");
+        let line =
+            "  PUT /subscriptions/s, answer 200: `/properties/x` is not declared (3 times)\n";
+        assert!(page.contains(line), "{page}");
+    }
+
+    #[test]
+    fn machines_read_the_same() {
+        let line: serde_json::Value = serde_json::from_str(&violated().to_json().unwrap()).unwrap();
+
+        assert_eq!(line["event"], "wire");
+        assert_eq!(line["requests"], 820);
+        assert_eq!(line["violations"][0]["side"], "answer 200");
+        assert_eq!(line["violations"][0]["times"], 3);
+    }
+
+    #[test]
+    fn requests_of_others_that_no_document_knows_are_listed_and_no_violation() {
+        let mut verified = verified();
+        verified.counts.without_document.insert("GET /a, 2020-01-01".to_owned(), 2);
+
+        let page = verified.render(120);
+
+        assert!(page.contains("2 requests of other clients had no document:"), "{page}");
+        assert!(page.contains("GET /a, 2020-01-01 (2 times)"), "{page}");
+        assert_eq!(verified.judge(Exit::Done), Exit::Done);
     }
 }

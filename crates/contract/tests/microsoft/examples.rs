@@ -32,7 +32,8 @@ fn operation(file: &str) -> Option<(&'static str, &'static str)> {
         "GalleryImage_Create.json" => ("PUT", "/images/{galleryImageName}"),
         "GalleryImage_Get.json" => ("GET", "/images/{galleryImageName}"),
         "GalleryImageVersion_Create.json" => ("PUT", "/versions/{galleryImageVersionName}"),
-        "GalleryImageVersion_Update.json" | "GalleryImageVersion_Update_RestoreSoftDeleted.json" => {
+        "GalleryImageVersion_Update.json"
+        | "GalleryImageVersion_Update_RestoreSoftDeleted.json" => {
             ("PATCH", "/versions/{galleryImageVersionName}")
         }
         "GalleryImageVersion_Get_WithReplicationStatus.json" => {

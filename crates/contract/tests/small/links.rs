@@ -6,7 +6,8 @@ use serde_json::json;
 use crate::pets::{CAT, PETS, Said, asked, cat, put, said};
 
 const NONE: [String; 0] = [];
-const STATUS: &str = "/subscriptions/s/providers/Contoso.Pets/locations/l/operations/1?t=1&s=secret";
+const STATUS: &str =
+    "/subscriptions/s/providers/Contoso.Pets/locations/l/operations/1?t=1&s=secret";
 
 fn created() -> Said {
     put(&cat()).answered(201, &cat()).telling("azure-asyncoperation", &format!("http://h{STATUS}"))

@@ -22,10 +22,7 @@ fn literal_parts_of_a_path_have_no_case() {
 fn a_path_that_no_document_declares_is_a_violation() {
     let path = "/subscriptions/s/providers/Contoso.Pets/fish/x?api-version=2025-01-01";
 
-    assert_eq!(
-        said(&[got(&cat()).at(path)]),
-        ["request path is a path that no document declares"]
-    );
+    assert_eq!(said(&[got(&cat()).at(path)]), ["request path is a path that no document declares"]);
 }
 
 #[test]
@@ -128,10 +125,7 @@ fn a_long_running_answer_says_where_it_can_be_followed_in_the_declared_header() 
 fn json_says_that_it_is_json() {
     let plain = got(&cat()).telling("content-type", "text/plain");
 
-    assert_eq!(
-        said(&[plain]),
-        ["answer 200 header content-type does not say `application/json`"]
-    );
+    assert_eq!(said(&[plain]), ["answer 200 header content-type does not say `application/json`"]);
 }
 
 #[test]
