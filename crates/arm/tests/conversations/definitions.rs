@@ -1,8 +1,8 @@
 //! Galleries, image definitions, platform images and resource groups.
 
 use arm::{Error, GroupId, Provisioning};
-use rules::catalog::PlatformImage;
-use serde_json::json;
+use rules::catalog::{Generation, PlatformImage, Security};
+use serde_json::{Value, json};
 
 use crate::bodies::definition_intent;
 use crate::script::{Script, gallery, permit};
@@ -59,6 +59,23 @@ async fn a_made_definition_says_its_generation_and_security() {
             "features": [{"name": "SecurityType", "value": "TrustedLaunchSupported"}],
             "purchasePlan": {"name": "n", "product": "p", "publisher": "b"}}})
     );
+}
+
+#[tokio::test]
+async fn a_standard_definition_says_so_only_where_another_would_be_the_default() {
+    for (generation, features) in [
+        (Generation::V1, Value::Null),
+        (Generation::V2, json!([{"name": "SecurityType", "value": "Standard"}])),
+    ] {
+        let script = Script::answering(201, "{}");
+        let mut intent = definition_intent();
+        (intent.generation, intent.security) = (generation, Security::Standard);
+
+        let definition = gallery().definition("ubuntu-web");
+        script.arm().create_definition(&permit(), &definition, &intent).await.unwrap();
+
+        assert_eq!(script.only().body["properties"]["features"], features);
+    }
 }
 
 #[tokio::test]
