@@ -8,29 +8,29 @@ use http::Uri;
 
 /// What a link leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Leads {
+pub(crate) enum Link {
     /// The status of a long-running operation.
-    ToStatus,
+    Status,
     /// The result of one: 202 while there is none.
-    ToResult,
+    Result,
     /// The next page of a list.
-    ToPage,
+    Page,
 }
 
 /// The links. They are secret, so only their digests are kept.
 #[derive(Debug, Default)]
-pub(crate) struct Links(BTreeMap<u64, Leads>);
+pub(crate) struct Links(BTreeMap<u64, Link>);
 
 impl Links {
     /// An answer handed out `link`.
-    pub(crate) fn handed_out(&mut self, link: &str, leads: Leads) {
+    pub(crate) fn handed_out(&mut self, link: &str, leads: Link) {
         if let Some(path) = below_host(link) {
             self.0.insert(digest(&path), leads);
         }
     }
 
     /// What `path`, with its query, leads to when it was handed out.
-    pub(crate) fn leads(&self, path: &str) -> Option<Leads> {
+    pub(crate) fn leads(&self, path: &str) -> Option<Link> {
         self.0.get(&digest(path)).copied()
     }
 }
@@ -61,9 +61,9 @@ mod tests {
     #[test]
     fn a_link_is_known_by_all_that_stands_below_its_host() {
         let mut links = Links::default();
-        links.handed_out("http://127.0.0.1:1/a/operations/1?t=1&s=x", Leads::ToStatus);
+        links.handed_out("http://127.0.0.1:1/a/operations/1?t=1&s=x", Link::Status);
 
-        assert_eq!(links.leads("/a/operations/1?t=1&s=x"), Some(Leads::ToStatus));
+        assert_eq!(links.leads("/a/operations/1?t=1&s=x"), Some(Link::Status));
         assert_eq!(links.leads("/a/operations/1?t=1&s=y"), None);
         assert_eq!(links.leads("/a/operations/1"), None);
     }

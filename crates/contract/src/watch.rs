@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::contract::{Contract, Found};
 use crate::finding::{Finding, What, next_link};
-use crate::link::{self, Leads, Links};
+use crate::link::{self, Link, Links};
 use crate::report::{Report, Side};
 
 /// How our client names itself. Whoever names himself otherwise is another client: Microsoft's, say,
@@ -103,11 +103,11 @@ impl Watch {
     }
 
     /// A request that follows a link.
-    fn link(&self, leads: Leads, exchange: &Exchange) {
+    fn link(&self, leads: Link, exchange: &Exchange) {
         let what = match leads {
-            Leads::ToStatus => "the status of an operation",
-            Leads::ToResult => "the result of an operation",
-            Leads::ToPage => "the next page of a list",
+            Link::Status => "the status of an operation",
+            Link::Result => "the result of an operation",
+            Link::Page => "the next page of a list",
         };
         let mut findings = Vec::new();
         if exchange.method != Method::GET {
@@ -115,9 +115,9 @@ impl Watch {
         }
         self.request(what, exchange, findings);
         let findings = match leads {
-            Leads::ToStatus => self.contract.status(exchange),
-            Leads::ToResult => self.result(exchange),
-            Leads::ToPage => match self.contract.find(&exchange.method, &exchange.path) {
+            Link::Status => self.contract.status(exchange),
+            Link::Result => self.result(exchange),
+            Link::Page => match self.contract.find(&exchange.method, &exchange.path) {
                 Found::Operation(operation) | Found::OtherVersion(operation) => {
                     self.contract.answer(operation, exchange)
                 }
@@ -215,7 +215,7 @@ impl Watch {
     fn remember(&self, exchange: &Exchange) {
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, leads) in
-            [("azure-asyncoperation", Leads::ToStatus), ("location", Leads::ToResult)]
+            [("azure-asyncoperation", Link::Status), ("location", Link::Result)]
         {
             if let Some(link) = exchange.told.get(name).and_then(|it| it.to_str().ok()) {
                 links.handed_out(link, leads);
@@ -223,7 +223,7 @@ impl Watch {
         }
         let body = serde_json::from_slice::<Value>(&exchange.answered).ok();
         if let Some(link) = body.as_ref().and_then(next_link) {
-            links.handed_out(link, Leads::ToPage);
+            links.handed_out(link, Link::Page);
         }
     }
 }
