@@ -22,6 +22,7 @@ use sandbox::{Place, Sandbox, SandboxOptions, Time};
 use seam::{Clock, Local, PausedClock, Tokens, Wire};
 
 use crate::spoiled::Spoil;
+use crate::wire;
 
 pub(crate) const ARM: &str = "127.0.0.1:4001";
 const BUS: &str = "127.0.0.1:4002";
@@ -41,6 +42,8 @@ pub(crate) struct Desk {
     clock: Arc<dyn Clock>,
     /// What did not go well on the way: failed invocations and dead letters.
     pub(crate) ailments: Arc<Mutex<Vec<String>>>,
+    /// Holds all that crosses against Microsoft's documents; a violation fails the test.
+    _verified: wire::Verified,
 }
 
 /// The folder of the repository.
@@ -87,11 +90,16 @@ impl Desk {
         let time = Time::Told(Arc::clone(&clock));
         let sandbox = Arc::new(Sandbox::open(estate, &Place::Memory, time, options).unwrap());
         let routers = sandbox.routers();
+        let verified = wire::Verified::new();
 
         let settings = settings(&loaded.catalog);
         let people = Router::new().fallback(|| async { "told" });
-        let services =
-            [(ARM, routers.arm), (BUS, routers.bus), (BLOB, routers.blob), (PEOPLE, people)];
+        let services = [
+            (ARM, verified.around(routers.arm)),
+            (BUS, routers.bus),
+            (BLOB, routers.blob),
+            (PEOPLE, people),
+        ];
         let world = Local::to(services.map(|(host, router)| (host.to_owned(), router)));
         let tokens = Arc::new(Tokens::fixed("a-token".to_owned()));
         let plain: Arc<dyn Wire> = Arc::new(world);
@@ -130,7 +138,17 @@ impl Desk {
         let ledger = ledger_of(&loaded.catalog, &plain, &clock);
         cli::publish::publish(&ledger, &loaded, clock.now(), "test").await.unwrap();
         let catalog = loaded.catalog;
-        Desk { catalog, ledger, sandbox, host, direct, world: plain, clock, ailments }
+        Desk {
+            catalog,
+            ledger,
+            sandbox,
+            host,
+            direct,
+            world: plain,
+            clock,
+            ailments,
+            _verified: verified,
+        }
     }
 
     /// The desk's time.

@@ -134,6 +134,7 @@ async fn nothing_is_lost_while_there_are_no_tokens_and_only_the_deleting_identit
             namespace: "desk".to_owned(),
             azure: Some(Arc::clone(&stand.sandbox.azure)),
             process: None,
+            isolated: std::collections::BTreeMap::new(),
             observer: Some(Arc::new(move |activity| {
                 if let Activity::Ended { outcome, .. } = activity
                     && *outcome != Outcome::Succeeded

@@ -97,8 +97,10 @@ fn the_walls_between_the_crates_stand() {
     assert_eq!(dependencies("crates/seam"), ours(&[]));
     assert_eq!(dependencies("crates/sandbox"), ours(&["seam"]));
     assert_eq!(dependencies("crates/reports"), ours(&["rules"]));
+    // What judges both sides of a wire shares nothing with either.
+    assert_eq!(dependencies("crates/contract"), ours(&[]));
     let handler = dependencies("functions");
-    for forbidden in ["sandbox", "cli"] {
+    for forbidden in ["sandbox", "cli", "contract"] {
         assert!(!handler.contains(forbidden), "the handler links `{forbidden}`");
     }
     let manifest = read("functions/Cargo.toml");

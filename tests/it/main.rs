@@ -7,6 +7,7 @@ mod spoiled;
 mod stand;
 mod changed;
 mod hard_answers;
+mod wire;
 mod lifecycle;
 mod fabrikam;
 mod processes;

@@ -184,6 +184,7 @@ impl Stand {
             queues: package().queues().iter().map(|it| it.parse().unwrap()).collect(),
             identity_secret: "secret".to_owned(),
             retry_after_always: false,
+            bus_key: sandbox::bus::SharedKey::default(),
         };
         let sandbox = Sandbox::open(&estate, &Place::Memory, time, options).unwrap();
 

@@ -173,15 +173,19 @@ fn body(intent: &DefinitionIntent) -> Body<'_> {
                 Generation::V2 => "V2",
             },
             identifier: &intent.identifier,
-            features: security(intent.security).into_iter().map(feature).collect(),
+            features: security(intent).into_iter().map(feature).collect(),
             purchase_plan: intent.plan.as_ref(),
         },
     }
 }
 
-/// The value of the feature `SecurityType` (MicrosoftDocs, trusted-launch.md).
-fn security(security: Security) -> Option<&'static str> {
-    match security {
+/// The value of the feature `SecurityType` (MicrosoftDocs, trusted-launch.md). A definition of the
+/// first generation has none (recorded: gallery_definition_defaults, n=21); one of the second would
+/// get `TrustedLaunchSupported` if nothing were said, so there `Standard` is, which Compute's
+/// `SecurityTypes` has and no recording shows.
+fn security(intent: &DefinitionIntent) -> Option<&'static str> {
+    match intent.security {
+        Security::Standard if intent.generation == Generation::V1 => None,
         Security::Standard => Some("Standard"),
         Security::TrustedLaunchSupported => Some("TrustedLaunchSupported"),
         Security::TrustedLaunch => Some("TrustedLaunch"),

@@ -35,11 +35,17 @@ impl Arm {
             escaped(sku)
         );
         let resource = format!("{publisher}:{offer}:{sku} in {location}");
-        let answer = self.get("list the platform versions of", resource, path).await?;
-        answer.read(|list: List| {
-            let (List::Bare(items) | List::Wrapped { value: items }) = list;
-            Ok(items.into_iter().map(|it| it.name).collect())
-        })
+        let operation = "list the platform versions of";
+        let answer = self.get(operation, resource.clone(), path.clone()).await?;
+        match answer.read(Ok::<List, String>)? {
+            List::Bare(items) | List::Wrapped { value: items, next_link: None } => {
+                Ok(items.into_iter().map(|it| it.name).collect())
+            }
+            // Never recorded; then it is a list like any other, and read page by page.
+            List::Wrapped { next_link: Some(_), .. } => {
+                self.list(operation, resource, path, |it: Item| Ok(it.name)).await
+            }
+        }
     }
 }
 
@@ -48,7 +54,11 @@ impl Arm {
 #[serde(untagged)]
 enum List {
     Bare(Vec<Item>),
-    Wrapped { value: Vec<Item> },
+    Wrapped {
+        value: Vec<Item>,
+        #[serde(rename = "nextLink")]
+        next_link: Option<String>,
+    },
 }
 
 #[derive(Deserialize)]

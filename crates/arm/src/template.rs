@@ -160,6 +160,8 @@ struct WireTemplate {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireProperties {
+    /// Microsoft's example of a GET has none; recorded answers always do.
+    #[serde(default)]
     provisioning_state: String,
     provisioning_error: Option<WireProvisioningError>,
     last_run_status: Option<WireLastRun>,

@@ -1,8 +1,8 @@
 //! Galleries, image definitions, platform images and resource groups.
 
 use arm::{Error, GroupId, Provisioning};
-use rules::catalog::PlatformImage;
-use serde_json::json;
+use rules::catalog::{Generation, PlatformImage, Security};
+use serde_json::{Value, json};
 
 use crate::bodies::definition_intent;
 use crate::script::{Script, gallery, permit};
@@ -62,6 +62,23 @@ async fn a_made_definition_says_its_generation_and_security() {
 }
 
 #[tokio::test]
+async fn a_standard_definition_says_so_only_where_another_would_be_the_default() {
+    for (generation, features) in [
+        (Generation::V1, Value::Null),
+        (Generation::V2, json!([{"name": "SecurityType", "value": "Standard"}])),
+    ] {
+        let script = Script::answering(201, "{}");
+        let mut intent = definition_intent();
+        (intent.generation, intent.security) = (generation, Security::Standard);
+
+        let definition = gallery().definition("ubuntu-web");
+        script.arm().create_definition(&permit(), &definition, &intent).await.unwrap();
+
+        assert_eq!(script.only().body["properties"]["features"], features);
+    }
+}
+
+#[tokio::test]
 async fn a_gallery_tells_its_shared_names_and_whether_it_keeps_deleted_versions() {
     let script = Script::answering(
         200,
@@ -115,6 +132,22 @@ fn ubuntu() -> PlatformImage {
         sku: "22_04-lts-gen2".into(),
         plan: None,
     }
+}
+
+#[tokio::test]
+async fn platform_versions_that_come_in_pages_are_read_to_the_last() {
+    let first = json!({"value": [{"name": "1.0.0"}], "nextLink": "/next?page=2"});
+    let script = Script::answering(200, first.clone())
+        .then(200, first)
+        .then(200, json!({"value": [{"name": "2.0.0"}]}));
+
+    let versions = script
+        .arm()
+        .platform_versions("s", &"West Europe".parse().unwrap(), &ubuntu())
+        .await
+        .unwrap();
+
+    assert_eq!(versions, ["1.0.0", "2.0.0"]);
 }
 
 #[tokio::test]

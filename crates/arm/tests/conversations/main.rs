@@ -5,6 +5,7 @@
 #![expect(clippy::print_stderr, reason = "a test that skips says so")]
 
 mod script;
+mod wire;
 mod bodies;
 mod clouds;
 mod definitions;
@@ -15,5 +16,7 @@ mod recorded;
 mod budgets;
 mod recordings;
 mod secrets;
+mod examples;
+mod replay;
 mod templates;
 mod versions;

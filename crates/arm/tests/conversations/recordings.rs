@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::script::{Script, gallery, template, version};
 
 /// The recorded conversations, where they are at hand.
-fn recordings() -> Vec<(PathBuf, Value)> {
+pub(crate) fn recordings() -> Vec<(PathBuf, Value)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference/recordings");
     let Ok(entries) = std::fs::read_dir(folder) else {
         eprintln!("skipped: the recordings are not here");
@@ -58,7 +58,7 @@ fn operation(path: &str) -> Option<&'static str> {
     }
 }
 
-async fn read(operation: &str, body: &Value) -> Result<(), Error> {
+pub(crate) async fn read(operation: &str, body: &Value) -> Result<(), Error> {
     let arm = Script::answering(200, body).arm();
     let definition = gallery().definition("x");
     let image =

@@ -12,6 +12,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use seam::{Local, Outbound, Tokens, ToldClock};
 use serde_json::Value;
 
+use crate::wire::Verified;
+
 pub(crate) const HOST: &str = "management.azure.com";
 
 /// A request as it arrived.
@@ -41,6 +43,8 @@ pub(crate) struct Line {
 pub(crate) struct Script {
     lines: Arc<Mutex<Vec<Line>>>,
     asked: Arc<Mutex<Vec<Asked>>>,
+    /// Holds every request against Microsoft's documents.
+    verified: Arc<Verified>,
 }
 
 impl Script {
@@ -83,6 +87,7 @@ impl Script {
 async fn answer(State(script): State<Script>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
+    let (asked, sent) = (parts.clone(), body.clone());
     let header = |name: &http::HeaderName, value: &http::HeaderValue| {
         (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
@@ -102,7 +107,9 @@ async fn answer(State(script): State<Script>, request: Request) -> Response {
     for (name, value) in &line.headers {
         response = response.header(name, value);
     }
-    response.body(Body::from(line.body)).unwrap()
+    let response = response.body(Body::from(line.body.clone())).unwrap();
+    script.verified.heard(asked, sent, &response, line.body);
+    response
 }
 
 pub(crate) fn now() -> DateTime<Utc> {

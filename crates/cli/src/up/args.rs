@@ -58,6 +58,10 @@ pub struct UpArgs {
     /// that else sleep 30 seconds.
     #[arg(long, value_enum, default_value_t = RetryAfter::Recorded, value_name = "WHEN")]
     pub retry_after: RetryAfter,
+    /// Hold every request and answer of the simulated Resource Manager against Microsoft's OpenAPI
+    /// documents in DIR, which holds `specs/`; a violation is said, and the exit code is 1.
+    #[arg(long, value_name = "DIR")]
+    pub verify_wire: Option<PathBuf>,
     /// A queue beside the function app's, or other options for one of them:
     /// `NAME:lock=2s,maxDelivery=3,duplicates=600s,sessions`.
     #[arg(long, value_name = "NAME[:OPTIONS]")]

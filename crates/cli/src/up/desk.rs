@@ -23,6 +23,7 @@ use super::args::{DEFAULT_SPEED, RetryAfter, UpArgs};
 use super::cloud::Cloud;
 use super::lines::Ready;
 use super::ports::{self, Doors, Services};
+use super::wire::Wire as VerifiedWire;
 use crate::load::Loaded;
 use crate::publish::publish;
 use crate::state_folder::{ACCOUNT, CONTAINER, StateFolder};
@@ -42,6 +43,8 @@ pub struct Desk {
     pub host: Arc<Host>,
     /// What happens to the handler's processes.
     pub happened: UnboundedReceiver<ProcessEvent>,
+    /// What holds the wire against Microsoft's documents, when that was asked for.
+    pub wire: Option<VerifiedWire>,
     /// One, or one for each function.
     processes: Vec<Arc<Process>>,
     servers: Vec<Server>,
@@ -68,6 +71,7 @@ impl Desk {
         loaded: &Loaded,
         estate: &Estate,
     ) -> anyhow::Result<Desk> {
+        let wire = args.verify_wire.as_deref().map(VerifiedWire::held_against).transpose()?;
         let Doors { services, https } = ports::bind(args, &folder.ports()).await?;
         let Services { arm, bus, blob, identity, host: host_door } = services;
         let addresses = Addresses {
@@ -103,7 +107,10 @@ impl Desk {
             .map_err(|error| anyhow::anyhow!(error))?;
         publish(&ledger, loaded, sandbox.clock.now(), "goldsmith up").await?;
 
-        let routers = sandbox.routers();
+        let mut routers = sandbox.routers();
+        if let Some(wire) = &wire {
+            routers.arm = wire.around(routers.arm);
+        }
         let (cloud, https) = match https {
             Some(door) => {
                 let router = sandbox.cloud(routers.arm.clone());
@@ -119,7 +126,7 @@ impl Desk {
             identity.open(routers.identity, &sandbox.holds),
         ];
 
-        let wire: Arc<dyn Wire> = Arc::new(Internet::default());
+        let internet: Arc<dyn Wire> = Arc::new(Internet::default());
         let (events, happened) = unbounded_channel();
         let (executable, arguments) = handler(args)?;
         let start = || -> anyhow::Result<Arc<Process>> {
@@ -136,7 +143,7 @@ impl Desk {
                     stderr_is_errors: package.settings.stderr_is_errors,
                 },
                 Arc::clone(&sandbox.clock),
-                Arc::clone(&wire),
+                Arc::clone(&internet),
                 // Nobody listens any more once everything ends.
                 Arc::new(move |event| drop(events.send(event))),
             ))
@@ -178,6 +185,7 @@ impl Desk {
             sandbox,
             host,
             happened,
+            wire,
             processes,
             servers,
             addresses,

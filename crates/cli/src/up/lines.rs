@@ -1,6 +1,7 @@
 //! What `up --json` says: one line of JSON for each thing that happens.
 
 use chrono::{DateTime, Utc};
+use contract::Violation;
 use ledger::StreamName;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -52,6 +53,13 @@ struct Happened<'a> {
     fields: Map<String, Value>,
 }
 
+#[derive(Serialize)]
+struct Violated<'a> {
+    event: &'static str,
+    #[serde(flatten)]
+    violation: &'a Violation,
+}
+
 /// The first line.
 ///
 /// # Errors
@@ -74,6 +82,14 @@ pub fn handler_started(handler_pid: u32) -> serde_json::Result<String> {
 /// When it has no JSON form.
 pub fn dead_lettered(queue: &str, message_id: &str, reason: &str) -> serde_json::Result<String> {
     serde_json::to_string(&DeadLettered { event: "deadLettered", queue, message_id, reason })
+}
+
+/// Something on the wire is not what Microsoft's documents say, for the first time.
+///
+/// # Errors
+/// When it has no JSON form.
+pub fn violated(violation: &Violation) -> serde_json::Result<String> {
+    serde_json::to_string(&Violated { event: "wireViolated", violation })
 }
 
 /// The events of an entry, a line for each. The entry's number is `seq`; where an event speaks of

@@ -15,6 +15,7 @@ pub mod screen;
 pub mod stage;
 pub mod summary;
 pub mod watch;
+pub mod wire;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -244,17 +245,24 @@ async fn live(
         wall_seconds: began.elapsed().as_secs_f64(),
         outcome: std::mem::take(&mut watch.outcome),
     };
+    let verified = desk.wire.as_ref().map(wire::Wire::verified);
     let open_runs: usize = watch.follower.images().map(|(_, it)| it.state.runs().count()).sum();
     desk.stop().await;
     let goes_on = over == Over::Stopped && (!args.once || args.state.is_some());
+    if let Some(verified) = verified.as_ref().filter(|_| args.json) {
+        watch.reporter.verified(verified);
+    }
     if args.json || !goes_on {
         watch.reporter.summary(&summary);
+    }
+    if let Some(verified) = verified.as_ref().filter(|_| !args.json) {
+        watch.reporter.verified(verified);
     }
     if let Some(error) = watch.reporter.take_failure() {
         return Err(error.into());
     }
 
-    Ok(match over {
+    let exit = match over {
         Over::Stopped if goes_on => {
             let command = args::command(std::env::args().skip(1));
             watch.reporter.goodbye(summary.to, open_runs, &command);
@@ -274,7 +282,8 @@ async fn live(
         }
         Over::Done if summary.ended_well() => Exit::Done,
         Over::Done => Exit::No,
-    })
+    };
+    Ok(verified.map_or(exit, |it| it.judge(exit)))
 }
 
 /// Does the work until it is over.
@@ -307,6 +316,9 @@ async fn work(desk: &mut Desk, watch: &RefCell<Watch<'_>>) -> anyhow::Result<Ove
                     watch.reporter.handler_started(pid);
                 }
             }
+            Some(violation) = met(&mut desk.wire) => {
+                watch.borrow_mut().reporter.violated(&violation);
+            }
             () = &mut interrupted, if last_work.is_none() => {
                 last_work = Some(tokio::time::Instant::now() + LAST_WORK);
                 watch.borrow_mut().stop();
@@ -329,6 +341,11 @@ async fn work(desk: &mut Desk, watch: &RefCell<Watch<'_>>) -> anyhow::Result<Ove
         return Err(error.into());
     }
     watch.over.ok_or_else(|| anyhow!("the Functions host ended by itself"))
+}
+
+/// The next violation of the wire; none where it is not verified.
+async fn met(wire: &mut Option<wire::Wire>) -> Option<contract::Violation> {
+    wire.as_mut()?.met.recv().await
 }
 
 /// Waits for the first answer of each handler; false when somebody did not want to.

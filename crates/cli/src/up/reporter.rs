@@ -3,6 +3,7 @@
 use std::io;
 
 use chrono::{DateTime, Utc};
+use contract::Violation;
 use ledger::StreamName;
 use rules::catalog::Catalog;
 use rules::event::Event;
@@ -12,6 +13,7 @@ use super::follower::{Follower, Noted};
 use super::lines::{self, Ready};
 use super::screen::Screen;
 use super::summary::Summary;
+use super::wire::Verified;
 use crate::page;
 use crate::story::{self, Weight};
 use crate::terminal::Terminal;
@@ -159,6 +161,24 @@ impl<'a> Reporter<'a> {
         let width = if fancy { self.terminal.width } else { 100 };
         let page = summary.render(width, fancy);
         self.print(&page);
+    }
+
+    /// Something on the wire is not what Microsoft's documents say, for the first time.
+    pub fn violated(&mut self, violation: &Violation) {
+        match self.manner {
+            Manner::Json => self.json(lines::violated(violation)),
+            Manner::Plain | Manner::Drawn(_) => self.say(&format!("wire: {violation}")),
+        }
+    }
+
+    /// What was checked on the wire, and every violation.
+    pub fn verified(&mut self, verified: &Verified) {
+        self.clear();
+        if let Manner::Json = self.manner {
+            return self.json(verified.to_json());
+        }
+        let width = if self.terminal.fancy_out { self.terminal.width } else { 100 };
+        self.print(&verified.render(width));
     }
 
     /// It was stopped at `at`, with so many runs open, and `command` goes on.

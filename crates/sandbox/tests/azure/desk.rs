@@ -15,6 +15,8 @@ use seam::Clock;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+use crate::wire::Verified;
+
 pub(crate) const SUBSCRIPTION: &str = "6f9619ff-8b86-4d11-b42d-00c04fc964ff";
 pub(crate) const GROUP: &str =
     "/subscriptions/6f9619ff-8b86-4d11-b42d-00c04fc964ff/resourceGroups/rg-images";
@@ -123,6 +125,8 @@ pub(crate) struct Desk {
     pub(crate) clock: Arc<HandClock>,
     pub(crate) blobs: Arc<Blobs>,
     pub(crate) bus: Arc<Bus>,
+    /// Holds every answer against Microsoft's documents.
+    verified: Verified,
 }
 
 /// An answer, read whole.
@@ -179,7 +183,7 @@ pub(crate) fn desk_of(gallery: &str, rest: &str, options: AzureOptions) -> Desk 
     let bus = Bus::open(Arc::clone(&database), clock.clone(), [queue]).unwrap();
     let azure =
         Azure::open(database, &estate, clock.clone(), blobs.clone(), bus.clone(), options).unwrap();
-    Desk { azure, clock, blobs, bus }
+    Desk { azure, clock, blobs, bus, verified: Verified::new() }
 }
 
 impl Desk {
@@ -194,7 +198,8 @@ impl Desk {
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.azure.router().oneshot(request).await.unwrap();
+        let router = self.verified.around(self.azure.router());
+        let response = router.oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);

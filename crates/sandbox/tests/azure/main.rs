@@ -1,8 +1,10 @@
 //! The simulated Azure Resource Manager, through its routes and under a clock that is moved by hand.
 
 #![expect(clippy::unwrap_used, reason = "a test may unwrap, and so may what it is told with")]
+#![expect(clippy::print_stderr, reason = "a test that skips says so")]
 
 mod desk;
+mod wire;
 mod admission;
 mod galleries;
 mod versions;
