@@ -70,6 +70,7 @@ impl Desk {
             queues: QUEUES.iter().map(|it| it.parse().unwrap()).collect(),
             identity_secret: SECRET.to_owned(),
             retry_after_always: false,
+            bus_key: sandbox::bus::SharedKey::default(),
         };
         let time = Time::Told(Arc::new(SystemClock));
         let sandbox = Sandbox::open(&estate, &Place::Memory, time, options).unwrap();
