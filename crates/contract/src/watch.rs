@@ -214,9 +214,7 @@ impl Watch {
     /// Keeps the links that the answer hands out.
     fn remember(&self, exchange: &Exchange) {
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        for (name, leads) in
-            [("azure-asyncoperation", Link::Status), ("location", Link::Result)]
-        {
+        for (name, leads) in [("azure-asyncoperation", Link::Status), ("location", Link::Result)] {
             if let Some(link) = exchange.told.get(name).and_then(|it| it.to_str().ok()) {
                 links.handed_out(link, leads);
             }
