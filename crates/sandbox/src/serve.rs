@@ -145,7 +145,7 @@ mod tests {
     use axum::routing::get;
     use bytes::Bytes;
     use chrono::{DateTime, TimeDelta};
-    use seam::{Clock, Internet, Wire};
+    use seam::{Clock, Internet, SystemClock, Wire};
 
     use super::*;
     use crate::database::Database;
@@ -218,7 +218,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_https_door_is_trusted_by_whoever_trusts_its_authority_under_both_names() {
-        let certificate = Certificate::issue(chrono::Utc::now()).unwrap();
+        let certificate = Certificate::issue(SystemClock.now()).unwrap();
         let server = https(&certificate).await;
         assert!(server.url().starts_with("https://127.0.0.1:"), "{}", server.url());
 
@@ -234,7 +234,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_authority_vouches_for_its_own_desk_alone_and_not_for_ever() {
-        let now = chrono::Utc::now();
+        let now = SystemClock.now();
         let another = Certificate::issue(now).unwrap();
         let long_ago = Certificate::issue(now - TimeDelta::days(400)).unwrap();
         let server = https(&Certificate::issue(now).unwrap()).await;
@@ -250,7 +250,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_handshake_that_never_ends_holds_nobody_up() {
-        let certificate = Certificate::issue(chrono::Utc::now()).unwrap();
+        let certificate = Certificate::issue(SystemClock.now()).unwrap();
         let server = https(&certificate).await;
         let address = server.url().replace("https://", "");
         let _silent = TcpStream::connect(&address).await.unwrap();

@@ -1,7 +1,11 @@
 //! The simulated Azure Resource Manager, through its routes and under a clock that is moved by hand.
 
-#![expect(clippy::unwrap_used, reason = "a test may unwrap, and so may what it is told with")]
-#![expect(clippy::print_stderr, reason = "a test that skips says so")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test may unwrap, and say what it skips"
+)]
 
 mod desk;
 mod wire;
