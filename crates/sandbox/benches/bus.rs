@@ -1,7 +1,11 @@
 //! How many messages a second the bus takes over REST, on a file: from one sender, who makes a commit
 //! of each message, and from many at once, who share commits. What counts is the ratio, since both
 //! are measured here and now: `cargo bench -p sandbox --bench bus`.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement may fail, and is read")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a measurement may fail, and is read"
+)]
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,6 +16,7 @@ use axum::http::{Request, StatusCode};
 use futures::future::join_all;
 use sandbox::bus::{Bus, SharedKey};
 use sandbox::database::Database;
+use sandbox::desk::RequestHold;
 use seam::{Clock, SystemClock};
 use tower::ServiceExt;
 
@@ -24,6 +29,8 @@ async fn send(router: &Router, message_id: String) {
         .header("authorization", "Bearer x")
         .header("brokerproperties", format!(r#"{{"MessageId":"{message_id}"}}"#))
         .header("content-type", "application/json")
+        // As a request over a socket has it.
+        .extension(RequestHold::default())
         .body(Body::from(r#"{"image":"ubuntu-web","seq":12,"function":"judge_image"}"#));
     let answer = router.clone().oneshot(request.unwrap()).await.unwrap();
     assert_eq!(answer.status(), StatusCode::CREATED);

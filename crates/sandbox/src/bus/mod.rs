@@ -75,6 +75,16 @@ pub struct Counts {
     pub dead: u64,
 }
 
+/// When messages are committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Commit {
+    /// Before anybody else has a turn: what happens in one process under told time happens in the
+    /// order in which it was asked for.
+    AtOnce,
+    /// With what others send at the same time: over sockets their order is nobody's.
+    Together,
+}
+
 /// What became of a message that was given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Abandoned {
@@ -171,18 +181,25 @@ impl Bus {
         self.database.write(|transaction| self.send_within(transaction, queue, message))
     }
 
-    /// Sends all of `messages` or none, in one commit with what others send at the same time; returns
-    /// once that is done.
+    /// Sends all of `messages` or none; returns once they are committed.
     ///
     /// # Errors
     /// As [`Bus::deliver`]; [`BusError::NotCommitted`].
-    pub async fn send_all(&self, queue: &str, messages: Vec<Message>) -> Result<(), BusError> {
+    async fn send_all(
+        &self,
+        queue: &str,
+        messages: Vec<Message>,
+        commit: Commit,
+    ) -> Result<(), BusError> {
         let shelf = self.shelf(queue)?;
         accept(&shelf, &messages)?;
 
         let told = self.post.add(shelf, messages);
-        // Whoever else has a message ready adds it meanwhile.
-        tokio::task::yield_now().await;
+        match commit {
+            Commit::AtOnce => {}
+            // Whoever else has a message ready adds it meanwhile.
+            Commit::Together => tokio::task::yield_now().await,
+        }
         self.commit_post();
         match told.await {
             Ok(answer) => answer.map_err(BusError::NotCommitted),

@@ -69,7 +69,10 @@ impl Group {
     /// Tells everybody what became of the transaction.
     pub(super) fn tell(self, committed: &rusqlite::Result<()>) {
         for posted in self.0 {
-            let answer = committed.as_ref().map(|()| ()).map_err(ToString::to_string);
+            let answer = match committed {
+                Ok(()) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            };
             // Whoever went away by now does not want to know.
             let _ = posted.sender.send(answer);
         }

@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 use super::authorization::Guard;
 use super::message::{Delivery, Property};
 use super::properties::{self, Sent};
-use super::{Bus, BusError};
+use super::{Bus, BusError, Commit};
 use crate::desk::RequestHold;
 
 /// How long a receiver waits when it does not say, and at most. Seconds.
@@ -60,7 +60,9 @@ async fn answer(State((bus, guard)): State<(Arc<Bus>, Guard)>, request: Request)
     let hold = parts.extensions.get::<RequestHold>().cloned().unwrap_or_default();
     let answered = match (&parts.method, target) {
         (&Method::POST, Target::Messages { queue }) => {
-            send(&bus, &queue, &parts.headers, &body).await
+            let served = parts.extensions.get::<RequestHold>().is_some();
+            let commit = if served { Commit::Together } else { Commit::AtOnce };
+            send(&bus, &queue, &parts.headers, &body, commit).await
         }
         (&Method::POST, Target::Head { queue }) => {
             receive(&bus, &queue, &parts.headers, wait, &hold, true).await
@@ -79,6 +81,7 @@ async fn send(
     queue: &str,
     headers: &HeaderMap,
     body: &[u8],
+    commit: Commit,
 ) -> Result<Response, BusError> {
     if queue.to_ascii_lowercase().ends_with("/$deadletterqueue") {
         let text = "messages cannot be sent to a dead-letter queue";
@@ -98,7 +101,7 @@ async fn send(
         Err(text) => return Ok(refusal(StatusCode::BAD_REQUEST, &text)),
     };
 
-    bus.send_all(queue, messages).await?;
+    bus.send_all(queue, messages, commit).await?;
     Ok(StatusCode::CREATED.into_response())
 }
 

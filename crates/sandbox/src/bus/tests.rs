@@ -10,6 +10,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use super::*;
+use crate::desk::RequestHold;
 
 /// A namespace with the queues of the recipe that Microsoft's clients are driven with.
 fn bus() -> Arc<Bus> {
@@ -74,6 +75,8 @@ fn request(method: &str, path: &str) -> axum::http::request::Builder {
         .uri(path)
         .header("host", "127.0.0.1:18080")
         .header("authorization", "Bearer x")
+        // As a request over a socket has it.
+        .extension(RequestHold::default())
 }
 
 async fn call(bus: &Arc<Bus>, method: &str, path: &str) -> Answered {
@@ -459,6 +462,17 @@ async fn what_is_sent_at_the_same_time_is_committed_together() {
     assert_eq!(sent, [201; 50]);
     assert_eq!(bus.counts().unwrap()["dups"].active, 40, "ten were duplicates");
     assert_eq!(*commits.borrow() - before, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_within_the_process_is_there_before_anybody_else_has_a_turn() {
+    let bus = bus();
+    let inside = Request::post("/builds/messages").header("authorization", "Bearer x");
+
+    let sent = router(&bus).oneshot(inside.body(Body::from("x")).unwrap());
+
+    assert!(futures::poll!(Box::pin(sent)).is_ready());
+    assert_eq!(bus.counts().unwrap()["builds"].active, 1);
 }
 
 #[tokio::test(start_paused = true)]
