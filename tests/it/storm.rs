@@ -275,8 +275,7 @@ async fn what_becomes_due_in_one_moment_is_spread() {
 /// The walk of three images while the bus answers every send with `status` for two hours.
 async fn with_a_bus_that_says(status: u16) -> Desk {
     let (loaded, estate) = many(3, 100);
-    let (from, until) =
-        (estate.start + TimeDelta::hours(1), estate.start + TimeDelta::hours(3));
+    let (from, until) = (estate.start + TimeDelta::hours(1), estate.start + TimeDelta::hours(3));
     let instead: Instead = Box::new(move |request, at| {
         let of_bus = request.uri().port_u16() == Some(4002);
         let mut answer = Answer::new(Body::from("<Error><Detail>no</Detail></Error>"));

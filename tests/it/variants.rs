@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use cli::load;
 use rules::event::Event;
 use sandbox::azure::Offer;
@@ -23,6 +23,8 @@ use crate::spoiled::Spoil;
 
 const CANARY: &str = "westeurope";
 const REGIONS: [&str; 3] = [CANARY, "northeurope", "uksouth"];
+/// How long the canary has a version before the other regions do.
+const BAKES: TimeDelta = TimeDelta::hours(6);
 /// Ours from the start, and those that machines use.
 const USED: [&str; 2] = ["1.0.0", "1.2.0"];
 const REJECTED: &str = "1.3.0";
@@ -101,7 +103,14 @@ impl Walk {
             found.map(|it| it.at)
         };
         let passed = |number: &str| {
-            first(&|it| matches!(it, Event::GatePassed { version, .. } if version.to_string() == number))
+            first(
+                &|it| matches!(it, Event::GatePassed { version, .. } if version.to_string() == number),
+            )
+        };
+        let in_canary = |number: &str| {
+            first(
+                &|it| matches!(it, Event::RingReleased { version, ring: 0, .. } if version.to_string() == number),
+            )
         };
         let hidden = first(
             &|it| matches!(it, Event::VersionDeprecated { version, .. } if version.to_string() == REVOKED),
@@ -120,6 +129,8 @@ impl Walk {
                 if number > "1.2.0" {
                     assert!(passed(number).is_some_and(|it| it <= when), "not passed: {told}");
                     assert!(sample.offered(number, CANARY), "not in the canary: {told}");
+                    let baked = in_canary(number).is_some_and(|it| it + BAKES <= when);
+                    assert!(region == CANARY || baked, "not baked: {told}");
                 }
                 assert_ne!(number, REJECTED, "{told}");
                 let back = number == REVOKED && hidden.is_some_and(|it| when > it);
@@ -127,7 +138,10 @@ impl Walk {
             }
             let there: BTreeSet<&str> = sample.offers.iter().map(|it| it.number.as_str()).collect();
             for number in USED {
-                assert!(there.contains(number), "{name}: {number} is in use, gone at {when}\n{story}");
+                assert!(
+                    there.contains(number),
+                    "{name}: {number} is in use, gone at {when}\n{story}"
+                );
             }
             for region in REGIONS {
                 // Taking back the newest is the one thing that may go below what is kept.

@@ -112,10 +112,9 @@ pub fn spacing(function: Function, place: usize) -> TimeDelta {
         | Function::FollowVersion
         | Function::TidyBuild => 160,
         // They ask Azure nothing.
-        Function::StartScan
-        | Function::FollowScan
-        | Function::ReceiveEvents
-        | Function::Notify => 0,
+        Function::StartScan | Function::FollowScan | Function::ReceiveEvents | Function::Notify => {
+            0
+        }
     };
     let place = i32::try_from(place).unwrap_or(i32::MAX);
     TimeDelta::milliseconds(millis.saturating_mul(i64::from(place))).min(LONGEST_SPREAD)
@@ -177,8 +176,7 @@ mod tests {
     fn with_low_budgets_messages_come_later_and_not_together() {
         let low = left(&[("GetGallery3Min", 0)]);
 
-        let dues: Vec<_> =
-            ["a", "b", "c"].iter().map(|id| due(id, now(), now(), &low)).collect();
+        let dues: Vec<_> = ["a", "b", "c"].iter().map(|id| due(id, now(), now(), &low)).collect();
 
         for due in &dues {
             assert!(*due >= now() + TimeDelta::seconds(36), "{due}");

@@ -10,7 +10,8 @@ async fn what_is_left_is_told_to_the_caller_by_answers_and_by_refusals() {
     let resource = "x-ms-ratelimit-remaining-resource";
     let lists = "Microsoft.Compute/ListGalleryImageVersionsInGalleryImage";
     let left = |short: u64, long: u64| format!("{lists}3Min;{short},{lists}30Min;{long}");
-    let refusal = json!({ "error": { "code": "TooManyRequests", "message": "Too many requests." } });
+    let refusal =
+        json!({ "error": { "code": "TooManyRequests", "message": "Too many requests." } });
     let script = Script::default()
         .with(200, &[(reads, "249"), (resource, &left(1499, 9999))], json!({ "value": [] }))
         .with(429, &[(reads, "12"), (resource, &left(0, 8499))], refusal);

@@ -262,7 +262,10 @@ mod tests {
         let line = summary().to_json().unwrap();
 
         assert!(line.starts_with(r#"{"event":"summary","released":[{"image":"web","version":"1.1.0","why":"new base 2","base":"2","regions":["westeurope"]}]"#), "{line}");
-        assert!(line.contains(r#""azureCalls":{"read":10,"write":4,"delete":1,"throttled":0}"#), "{line}");
+        assert!(
+            line.contains(r#""azureCalls":{"read":10,"write":4,"delete":1,"throttled":0}"#),
+            "{line}"
+        );
         assert!(
             line.contains(r#""failed":[]"#) && line.ends_with(r#""wallSeconds":41.3}"#),
             "{line}"

@@ -62,11 +62,7 @@ pub(super) fn template_deleted(
 }
 
 /// A run of a template was accepted. Whether Azure tells of the POST or of the end is not documented.
-pub(super) fn run_accepted(
-    world: &World<'_>,
-    id: &str,
-    at: DateTime<Utc>,
-) -> Result<(), Trouble> {
+pub(super) fn run_accepted(world: &World<'_>, id: &str, at: DateTime<Utc>) -> Result<(), Trouble> {
     if world.estate.variants.run_event == RunEvent::AtEnd {
         return Ok(());
     }

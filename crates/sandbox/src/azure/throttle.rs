@@ -178,9 +178,7 @@ impl Policy {
         let key = format!("quota.{group}.{}", world.subscription);
         match count(world, &key, length, allowed)? {
             Ok(used) => Ok(allowed - used - 1),
-            Err(ends) => {
-                Err(refusal(world, &group, ends - length, ends, allowed, allowed).into())
-            }
+            Err(ends) => Err(refusal(world, &group, ends - length, ends, allowed, allowed).into()),
         }
     }
 }

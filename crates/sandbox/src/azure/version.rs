@@ -14,7 +14,8 @@ use super::operation::{Operation, Provider};
 use super::settle::Work;
 use super::software::Software;
 use super::{
-    Offer, World, definition, event, gallery, moment, plain, region, route, throttle, version_change,
+    Offer, World, definition, event, gallery, moment, plain, region, route, throttle,
+    version_change,
 };
 use crate::estate::{Exclusion, LatestWhileReplicating, Outage, StagingDeleted, UnsetFlag};
 
@@ -270,7 +271,8 @@ pub(super) fn list(world: &World<'_>, call: &Call) -> Result<Reply, Trouble> {
     }
     let quota = throttle::LIST_VERSIONS.take(world)?;
     let versions: Vec<Version> = world.records.below_of(&definition, KIND)?;
-    let bodies: Vec<Value> = versions.iter().map(|it| it.read_body(world, call.api_version())).collect();
+    let bodies: Vec<Value> =
+        versions.iter().map(|it| it.read_body(world, call.api_version())).collect();
     Ok(Reply::ok(json!({ "value": bodies })).header(QUOTA, quota))
 }
 
@@ -427,7 +429,8 @@ pub(super) fn staging_gone(world: &World<'_>, group: &str) -> Result<(), Trouble
             continue;
         }
         for region in &mut version.regions {
-            region.fails |= matches!(region.replication(world.now), Replication::Replicating { .. });
+            region.fails |=
+                matches!(region.replication(world.now), Replication::Replicating { .. });
         }
         version.store(world)?;
     }

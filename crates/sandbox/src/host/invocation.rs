@@ -456,7 +456,9 @@ impl Host {
     /// Hears of each kill of the process that `function` runs in. Of a function that is not of the
     /// package there is none.
     fn kills_of(&self, function: &str) -> watch::Receiver<u64> {
-        self.kills.get(function).map_or_else(|| watch::Sender::new(0).subscribe(), |it| it.subscribe())
+        self.kills
+            .get(function)
+            .map_or_else(|| watch::Sender::new(0).subscribe(), |it| it.subscribe())
     }
 
     /// The time of `function` is out: its process is killed, and with it everything in flight there.

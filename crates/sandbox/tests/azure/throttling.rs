@@ -11,18 +11,17 @@ use crate::desk::{Answer, Desk, GALLERY, GROUP, SUBSCRIPTION, TEMPLATE, WEB, des
 const OWN: &str = "x-ms-ratelimit-remaining-subscription-reads";
 const ALL: &str = "x-ms-ratelimit-remaining-subscription-global-reads";
 const RESOURCE: &str = "x-ms-ratelimit-remaining-resource";
-const SHOP: &str =
-    "/subscriptions/b7e0a2c4-5d1f-4f0a-9c3e-2f6d8a1b9e70/resourceGroups/rg-shop/providers/Microsoft.Compute";
+const SHOP: &str = "/subscriptions/b7e0a2c4-5d1f-4f0a-9c3e-2f6d8a1b9e70/resourceGroups/rg-shop/providers/Microsoft.Compute";
 
 /// Asks so often that `path` is refused, and how often it was answered before.
 async fn until_refused(desk: &Desk, path: &str) -> (usize, Answer) {
-    for answered in 0.. {
+    for answered in 0..1000 {
         let answer = desk.get(path).await;
         if answer.status == StatusCode::TOO_MANY_REQUESTS {
             return (answered, answer);
         }
     }
-    unreachable!()
+    panic!("{path} is never refused");
 }
 
 async fn as_another(desk: &Desk, path: &str) -> Answer {
@@ -60,7 +59,10 @@ async fn principals_and_subscriptions_and_kinds_of_operations_have_budgets_of_th
     let write = desk.put(&format!("{GALLERY}2"), json!({ "location": "westeurope" })).await;
 
     // The refused request was no request of all principals together.
-    assert_eq!((other_principal.header(OWN), other_principal.header(ALL)), (Some("249"), Some("3499")));
+    assert_eq!(
+        (other_principal.header(OWN), other_principal.header(ALL)),
+        (Some("249"), Some("3499"))
+    );
     assert_eq!(other_subscription.header(OWN), Some("249"));
     assert_eq!(write.header("x-ms-ratelimit-remaining-subscription-writes"), Some("199"));
     assert_eq!(write.header("x-ms-ratelimit-remaining-subscription-global-writes"), Some("2999"));
@@ -89,9 +91,7 @@ async fn a_refused_request_does_nothing_and_is_counted() {
     let desk = desk_with("budgetsPercent: 1");
     let put = |name: &'static str| {
         let desk = &desk;
-        async move {
-            desk.put(&format!("{GALLERY}{name}"), json!({ "location": "westeurope" })).await
-        }
+        async move { desk.put(&format!("{GALLERY}{name}"), json!({ "location": "westeurope" })).await }
     };
     put("b").await;
 
@@ -142,7 +142,8 @@ async fn a_machine_has_36_reads_and_12_more_each_minute() {
 async fn the_instances_of_a_set_have_a_budget_and_a_list_over_a_subscription_names_none() {
     let desk = desk();
 
-    let instances = desk.get(&format!("{SHOP}/virtualMachineScaleSets/vmss1/virtualMachines")).await;
+    let instances =
+        desk.get(&format!("{SHOP}/virtualMachineScaleSets/vmss1/virtualMachines")).await;
     let set = desk.get(&format!("{SHOP}/virtualMachineScaleSets/vmss1")).await;
     let machines = desk.get(&format!("{SHOP}/virtualMachines")).await;
     let everywhere = desk
@@ -195,7 +196,12 @@ async fn shrunk_budgets_leave_at_least_one_request_of_each() {
     let second = desk.get(&format!("{GROUP}/providers/Microsoft.Compute/galleries")).await;
 
     assert_eq!(first.header(OWN), Some("1"));
-    assert!(first.header(RESOURCE).unwrap().starts_with("Microsoft.Compute/ListGalleryInResourceGroup3Min;0"));
+    assert!(
+        first
+            .header(RESOURCE)
+            .unwrap()
+            .starts_with("Microsoft.Compute/ListGalleryInResourceGroup3Min;0")
+    );
     assert_eq!(second.status, StatusCode::TOO_MANY_REQUESTS);
 }
 
