@@ -282,9 +282,11 @@ impl Desk {
         let mut request = seam::Request::new(body.to_string().into());
         *request.method_mut() = http::Method::PUT;
         *request.uri_mut() = format!("http://{ARM}{id}?api-version=2024-03-03").parse().unwrap();
-        for (name, value) in
-            [("authorization", "Bearer a-token"), ("content-type", "application/json")]
-        {
+        for (name, value) in [
+            ("authorization", "Bearer a-token"),
+            ("content-type", "application/json"),
+            ("user-agent", "somebody-else/1.0"),
+        ] {
             request.headers_mut().insert(name, value.parse().unwrap());
         }
         self.world.send(request).await.unwrap().status.as_u16()

@@ -48,6 +48,18 @@ pub enum Found<'a> {
     Nothing,
 }
 
+/// Api-versions without a document at hand that a cloud may be left with, and where Microsoft shows
+/// them: newer ones added members, and none was taken away, so the newest document stands for them.
+const OLDER: &[(&str, &str, &str)] = &[
+    ("/microsoft.compute/galleries/", "2025-03-03", "examples in specs/Microsoft.Compute"),
+    ("/microsoft.virtualmachineimages/", "2024-02-01", "az 2.91.0, and the release notes' last"),
+];
+
+fn is_older(operation: &Operation, version: &str) -> bool {
+    let template = operation.template.to_ascii_lowercase();
+    OLDER.iter().any(|(of, older, _)| template.contains(of) && *older == version)
+}
+
 impl Contract {
     /// Reads the documents in `folder/specs`, or in `folder` itself.
     ///
@@ -101,6 +113,7 @@ impl Contract {
         match exact {
             Some(operation) => Found::Operation(operation),
             None => match candidates.max_by_key(|it| (&it.api_version, !it.is_derived())) {
+                Some(operation) if is_older(operation, version) => Found::Operation(operation),
                 Some(operation) => Found::OtherVersion(operation),
                 None => Found::Nothing,
             },

@@ -74,6 +74,14 @@ pub const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         methods: &["GET"],
+        of: "/artifacttypes/vmimage/offers/{offer}/skus",
+        what: What::Undeclared,
+        place: "*/properties",
+        recording: "platform_images_list.json",
+        shows: "each sku says whether its scale sets are upgraded by themselves",
+    },
+    Exception {
+        methods: &["GET"],
         of: "/artifacttypes/vmimage/offers/{offer}/skus/{skus}/versions",
         what: What::Null,
         place: "properties/imageDeprecationStatus/scheduledDeprecationTime",

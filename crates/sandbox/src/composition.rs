@@ -159,8 +159,7 @@ impl Sandbox {
         )?;
         let (tenant, secret) = (estate.tenant.clone(), options.identity_secret);
         let identity = Identity::new(Arc::clone(&token_clock), tenant.clone(), secret.clone());
-        let entra =
-            Entra::new(Arc::clone(&identity), Arc::clone(&token_clock), tenant, secret);
+        let entra = Entra::new(Arc::clone(&identity), Arc::clone(&token_clock), tenant, secret);
         let bus_key = options.bus_key;
         Ok(Sandbox {
             database,

@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 
 use super::answer::{Refusal, Reply, Trouble};
 use super::call::Call;
+use super::compute::Teller;
 use super::operation::{Operation, Provider};
 use super::settle::Work;
 use super::version::{self, Version};
-use super::compute::Teller;
 use super::{World, compute, definition, gallery, moment, plain, platform, route};
 use crate::estate::OsType;
 
@@ -27,7 +27,7 @@ pub(super) fn write(world: &World<'_>, call: &Call) -> Result<Reply, Trouble> {
             world
                 .records
                 .schedule(world.now + moment::between(&[&id, "delete"], 20., 60.), &work)?;
-            Ok(operation.accepted(world, call))
+            Ok(operation.located(world, call))
         }
         _ => Err(route::unknown(call)),
     }
@@ -45,7 +45,9 @@ fn begin(world: &World<'_>, call: &Call, body: Value, created: bool) -> Result<R
     let work = Work::PlainSettled { id: id.clone(), operation: operation.id.clone() };
     world.records.schedule(world.now + moment::between(&[&id, "put"], 20., 60.), &work)?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(operation.on_put(world, call, Reply::with(status, compute::told(world, body, Teller::Arm))))
+    let told = Reply::with(status, compute::told(world, body, Teller::Arm));
+    // The document declares it of a machine that was not there alone.
+    Ok(if created { operation.declared(world, call, told) } else { told })
 }
 
 fn update(world: &World<'_>, call: &Call, mut body: Value) -> Result<Reply, Trouble> {

@@ -4,7 +4,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -106,9 +106,19 @@ impl Operation {
     /// `reply` with the header that a PUT's answer carries: Azure-AsyncOperation alone (95 of 95
     /// recorded answers).
     pub(super) fn on_put(&self, world: &World<'_>, call: &Call, reply: Reply) -> Reply {
+        // A PATCH was never recorded, and its document declares no header.
+        if call.method == Method::PATCH {
+            return self.paced(world, reply);
+        }
         let url = self.url(world, call, Header::AsyncOperation);
         let reply = reply.header("azure-asyncoperation", url);
         self.paced(world, reply.header("azure-asyncnotification", "Enabled"))
+    }
+
+    /// `reply` with Location alone, as the documents declare it of machines: nothing recorded shows
+    /// one being made.
+    pub(super) fn declared(&self, world: &World<'_>, call: &Call, reply: Reply) -> Reply {
+        self.paced(world, reply.header("location", self.url(world, call, Header::Location)))
     }
 
     /// 202 without a body, with both headers: DELETE, POST, and PATCH of a template (recorded).
@@ -123,8 +133,7 @@ impl Operation {
 
     /// 202 with Location alone: the deletion of a resource group (recorded).
     pub(super) fn located(&self, world: &World<'_>, call: &Call) -> Reply {
-        let reply = Reply::empty(StatusCode::ACCEPTED);
-        self.paced(world, reply.header("location", self.url(world, call, Header::Location)))
+        self.declared(world, call, Reply::empty(StatusCode::ACCEPTED))
     }
 
     /// Retry-After as recorded: 60 from Compute for versions, 15 for groups, none from Image

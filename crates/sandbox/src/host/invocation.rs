@@ -153,12 +153,16 @@ impl Invocation {
             Asked::Told(payload) => {
                 let system = host.system(self, attempt);
                 let body = envelope::encoded(&self.function.binding, payload, &system)?;
-                http::Request::post(format!("{}/{}", host.handler_of(&self.function.name), self.function.name))
-                    .header(CONTENT_TYPE, "application/json; charset=utf-8")
-                    // The host streams what it serialises, so its length is not known.
-                    .header(TRANSFER_ENCODING, "chunked")
-                    .header(USER_AGENT, agent)
-                    .body(Bytes::from(body))
+                http::Request::post(format!(
+                    "{}/{}",
+                    host.handler_of(&self.function.name),
+                    self.function.name
+                ))
+                .header(CONTENT_TYPE, "application/json; charset=utf-8")
+                // The host streams what it serialises, so its length is not known.
+                .header(TRANSFER_ENCODING, "chunked")
+                .header(USER_AGENT, agent)
+                .body(Bytes::from(body))
             }
             Asked::Forwarded(asked) => {
                 let mut request = http::Request::builder()
