@@ -52,6 +52,11 @@ pub enum Found<'a> {
 /// them: newer ones added members, and none was taken away, so the newest document stands for them.
 const OLDER: &[(&str, &str, &str)] = &[
     ("/microsoft.compute/galleries/", "2025-03-03", "examples in specs/Microsoft.Compute"),
+    ("/artifacttypes/vmimage/", "2025-11-01", "examples in specs/Microsoft.Compute"),
+    ("/artifacttypes/vmimage/", "2024-11-01", "recordings/platform_image_latest_2026.json"),
+    ("/virtualmachinescalesets", "2025-11-01", "of Compute, as the images' examples"),
+    ("/virtualmachinescalesets", "2024-11-01", "of Compute, as the images' recording"),
+    ("/resourcegroups", "2022-09-01", "recordings/resource_groups.json"),
     ("/microsoft.virtualmachineimages/", "2024-02-01", "az 2.91.0, and the release notes' last"),
 ];
 

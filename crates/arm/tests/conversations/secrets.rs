@@ -47,7 +47,9 @@ async fn a_signed_status_url_is_neither_followed_nor_logged_nor_shown() {
     let log = Log::default();
     let lines = tracing_subscriber::fmt().with_writer(log.clone());
     let lines = lines.with_max_level(tracing::Level::TRACE).finish();
-    let _guard = tracing::subscriber::set_default(lines);
+    // For every thread: a lone subscriber of one thread is passed over by whatever another thread's
+    // test logs first.
+    tracing::subscriber::set_global_default(lines).unwrap();
     let caps = signed(
         "Microsoft.Compute/locations/westus/capsOperations/36cac6d0-cc77-4ddd-b6bb-3c4a0866a0f8?api-version=2026-03-03",
     );

@@ -19,6 +19,11 @@ fn tags_of(id: &str) -> String {
     format!("{id}/providers/Microsoft.Resources/tags/default?api-version=2025-04-01")
 }
 
+fn names(answer: &Answer) -> Vec<&str> {
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    answer.body["value"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect()
+}
+
 /// What a filter finds, page by page.
 async fn listed(desk: &Desk, filter: &str) -> Vec<Value> {
     let mut answer = desk.get(&filtered(filter)).await;
