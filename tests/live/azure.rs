@@ -103,6 +103,11 @@ impl Azure {
         self.ask(Method::DELETE, path, None).await
     }
 
+    /// An action that has no body.
+    pub(crate) async fn post(&self, path: &str) -> Answer {
+        self.ask(Method::POST, path, None).await
+    }
+
     /// The rows that Resource Graph has for `query` in the group's subscription.
     pub(crate) async fn graph(&self, query: &str) -> Value {
         let subscription = self.place.group.split('/').nth(2).unwrap_or_default();

@@ -70,6 +70,12 @@ async fn bare_update() {
 }
 
 #[tokio::test]
+async fn flags_after_a_build() {
+    let question = "What does a GET show of the flags of a region that a build published to?";
+    put(question, templates::flags_after_a_build).await;
+}
+
+#[tokio::test]
 async fn template_deleted_while_replicating() {
     let question = "May a template be deleted while its version replicates further?";
     put(question, templates::deleted_while_replicating).await;

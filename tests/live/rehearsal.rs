@@ -5,9 +5,10 @@ use std::sync::Arc;
 use sandbox::estate::Estate;
 use sandbox::{Place, Sandbox, SandboxOptions, Time};
 use seam::{Clock, Local, PausedClock, Tokens};
+use serde_json::json;
 
 use crate::azure::{self, Azure};
-use crate::{bus, galleries, machines};
+use crate::{bus, galleries, machines, templates};
 
 const ARM: &str = "127.0.0.1:4001";
 const BUS: &str = "127.0.0.1:4002";
@@ -50,6 +51,36 @@ fn open(variants: &str) -> (Sandbox, Arc<dyn Clock>) {
     };
     let time = Time::Told(Arc::clone(&clock));
     (Sandbox::open(&estate, &Place::Memory, time, options).unwrap(), clock)
+}
+
+/// The same, with a template that has run.
+async fn built(variants: &str) -> Azure {
+    let mut azure = azure(variants);
+    let definition = galleries::definition(&azure, "built").await;
+    let template = format!("{GROUP}/providers/Microsoft.VirtualMachineImages/imageTemplates/t");
+    let identity =
+        format!("{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/builder");
+    let body = json!({
+        "location": azure.place.location,
+        "identity": { "type": "UserAssigned", "userAssignedIdentities": { identity: {} } },
+        "properties": {
+            "source": {
+                "type": "PlatformImage", "publisher": "Canonical", "offer": "jammy",
+                "sku": "22_04-lts-gen2", "version": "latest",
+            },
+            "distribute": [{
+                "type": "SharedImage", "runOutputName": "image", "galleryImageId": definition,
+                "targetRegions": [{ "name": azure.place.location, "replicaCount": 1 }],
+                "excludeFromLatest": true,
+            }],
+        },
+    });
+    azure.put(&template, &body).await.expect("making the template");
+    azure.ready(&template).await;
+    azure.post(&format!("{template}/run")).await.expect("running it");
+    azure.wait(chrono::TimeDelta::hours(2)).await;
+    azure.place.template = Some(template);
+    azure
 }
 
 /// The sandbox's Azure, with these variants.
@@ -98,8 +129,10 @@ async fn what_latest_means_while_a_version_replicates_is_told_apart() {
 async fn where_the_exact_version_is_told_is_told_apart() {
     let told = machines::exact_version_of_latest(azure("exactVersionOfLatest: told")).await;
     let absent = machines::exact_version_of_latest(azure("exactVersionOfLatest: absent")).await;
+    let arm = machines::exact_version_of_latest(azure("exactVersionOfLatest: armAlone")).await;
 
     assert_eq!(told, "by ARM told, by Resource Graph told, by the OS disk told");
+    assert_eq!(arm, "by ARM told, by Resource Graph not told, by the OS disk told");
     assert_eq!(absent, "by ARM not told, by Resource Graph not told, by the OS disk told");
 }
 
@@ -146,10 +179,35 @@ async fn what_a_bare_write_does_is_told_apart() {
     let tags = galleries::bare_update(azure("bareUpdate: changesTags")).await;
     let resets = galleries::bare_update(azure("bareUpdate: resetsProfile")).await;
     let refused = galleries::bare_update(azure("bareUpdate: refused")).await;
+    let ignored = galleries::bare_update(azure("bareUpdate: ignored")).await;
 
     assert_eq!(tags, "writes the tags and keeps the publishing profile");
     assert_eq!(resets, "writes the tags and leaves 1 regions, excluded from latest: false");
     assert!(refused.starts_with("refused (400"), "{refused}");
+    assert_eq!(ignored, "writes nothing and keeps the publishing profile");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_build_leaves_of_the_flags_is_told_apart() {
+    let absent = templates::flags_after_a_build(built("unsetFlag: absent").await).await;
+    let unset = templates::flags_after_a_build(built("unsetFlag: false").await).await;
+    let like = templates::flags_after_a_build(built("unsetFlag: likeGlobal").await).await;
+
+    assert_eq!(absent, "global true, regional absent");
+    assert_eq!(unset, "global true, regional false");
+    assert_eq!(like, "global true, regional true");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whether_a_version_needs_its_template_is_told_apart() {
+    let breaks = built("stagingDeleted: breaks").await;
+    let harmless = built("stagingDeleted: harmless").await;
+
+    let breaks = templates::deleted_while_replicating(breaks).await;
+    let harmless = templates::deleted_while_replicating(harmless).await;
+
+    assert_eq!(breaks, "the deletion is answered 202; the replication ends Failed");
+    assert_eq!(harmless, "the deletion is answered 202; the replication ends Completed");
 }
 
 #[tokio::test(start_paused = true)]
