@@ -30,6 +30,7 @@ use tracing::{error, info, warn};
 
 use crate::context::{Context, Visit};
 use crate::invocation::{self, HttpAnswer};
+use crate::receive_events::Heard;
 use crate::refusal::keepable;
 use crate::settings::Settings;
 use crate::step::{Done, Failure, back_off};
@@ -42,6 +43,8 @@ use crate::{
 
 /// The header in which a sandbox tells the time, RFC 3339.
 pub const DESK_TIME: &str = "x-goldsmith-now";
+/// The header in which the host names each invocation.
+const INVOCATION: &str = "x-azure-functions-invocationid";
 
 /// The host caps nothing here; our messages are small, so more than this is not one.
 const LARGEST_BODY: usize = 4 << 20;
@@ -132,7 +135,7 @@ impl App {
         };
         let began = std::time::Instant::now();
         // Every entry is named after its invocation, so that a lost answer is recognised.
-        let Some(invocation) = header(headers, "x-azure-functions-invocationid") else {
+        let Some(invocation) = header(headers, INVOCATION) else {
             let why =
                 "the Functions host names every invocation in `X-Azure-Functions-InvocationId`";
             return refused(StatusCode::BAD_REQUEST, why);
@@ -257,10 +260,12 @@ impl App {
     ) -> Result<Response, Ill> {
         for _ in 0..DECISIONS {
             match receive_events::hear(cx, body).await {
-                Ok(records) => {
-                    if self.append_all(cx, records).await? {
-                        return Ok(invocation::done());
+                Ok(Heard { records, missed }) => {
+                    if !self.append_all(cx, records).await? {
+                        continue;
                     }
+                    // What could be decided is safe; the message comes again for the rest.
+                    return missed.map_or_else(|| Ok(invocation::done()), |why| Err(Ill(why)));
                 }
                 Err(Failure::Never { why, .. } | Failure::Broken(why)) => {
                     return self.refuse(cx, said_id, &why, body).await;
@@ -573,8 +578,8 @@ async fn invoke(
     // leaves nothing behind that the next could stumble over.
     let call = AssertUnwindSafe(app.call(&function, &parts.headers, body));
     let Ok(answer) = call.catch_unwind().await else {
-        error!(function, "The invocation panicked");
-        return invocation::failed("the step panicked; its last words are in the log");
+        let id = header(&parts.headers, INVOCATION).unwrap_or_default();
+        return app.hold(&function, id, "the step panicked; its last words are in the log").await;
     };
     answer
 }

@@ -6,17 +6,21 @@ use serde_json::{Map, Value};
 /// Members of an event that are about a person, whatever their type: objects by the documents of
 /// today, texts by those of yesterday.
 const PERSONAL: [&str; 3] = ["claims", "authorization", "httpRequest"];
-/// What a text that holds something secret has in it, in lower case.
-const SECRET: [&str; 8] = [
+/// What a text that holds something secret has in it, in lower case; `eyj` begins every token.
+const SECRET: [&str; 9] = [
     "claims",
     "authorization",
     "httprequest",
     "bearer ",
+    "eyj",
     "sig=",
     "sharedaccesskey",
     "accountkey",
     "password",
 ];
+/// What the name of a member that holds something secret has in it, in lower case.
+const SECRET_NAMES: [&str; 7] =
+    ["password", "secret", "token", "accesskey", "accountkey", "apikey", "signature"];
 const LEFT_OUT: &str = "(left out)";
 
 /// `body` without what may not be kept.
@@ -44,7 +48,11 @@ fn clean(value: &mut Value) {
 }
 
 fn remove_personal(members: &mut Map<String, Value>) {
-    members.retain(|name, _| !PERSONAL.iter().any(|it| it.eq_ignore_ascii_case(name)));
+    members.retain(|name, _| {
+        let name = name.to_ascii_lowercase();
+        !PERSONAL.iter().any(|it| it.eq_ignore_ascii_case(&name))
+            && !SECRET_NAMES.iter().any(|it| name.contains(it))
+    });
 }
 
 fn is_secret(text: &str) -> bool {
@@ -73,6 +81,14 @@ mod tests {
         assert_eq!(kept(r#"{"data":"{\"claims\":1}"}"#), r#"{"data":"(left out)"}"#);
         assert_eq!(kept(r#"{"url":"https://x/?sig=abc"}"#), r#"{"url":"(left out)"}"#);
         assert_eq!(kept(r#"[{"data":{"claims":{"name":"x"#), "(left out)");
+    }
+
+    #[test]
+    fn what_is_called_a_secret_or_looks_like_a_token_is_left_out() {
+        let body = r#"{"id":"1","password":"x","sharedAccessKey":"y","data":{"accessToken":"z"}}"#;
+
+        assert_eq!(kept(body), r#"{"data":{},"id":"1"}"#);
+        assert_eq!(kept(r#"{"data":"eyJ0eXAi.eyJhdWQi.x"}"#), r#"{"data":"(left out)"}"#);
     }
 
     #[test]

@@ -60,28 +60,32 @@ async fn pin_parent(
     };
     let state = cx.stream(parent).await?.state;
     let adopted = newest_adopted(cx, parent, |it| state.versions.contains_key(&it));
-    let candidates = state.at_moment(policy.children_build_when);
-    let mut found = None;
-    let mut candidates = candidates.peekable();
+    let home = &cx.catalog.gallery.location;
+    // A version is built from where it is replicated, and Succeeded does not say where that is.
+    let is_at_home = |version: &arm::Version| {
+        let at_home = version.replication.iter().flatten().find(|it| it.region == *home);
+        at_home.is_some_and(|it| it.state == ReplicationState::Completed)
+    };
+    let mut candidates = state.at_moment(policy.children_build_when).peekable();
     let newest = candidates.peek().copied();
+    let mut found = None;
     if let Some(named) = named.filter(|it| !state.versions.contains_key(it))
         && newest.is_none_or(|ours| named > ours)
     {
         match cx.arm.version(&cx.definition(parent).version(named)).await {
-            Ok(version) if tags::say_released(&version) => found = Some((named, version)),
-            // Taken back or deleted since it was heard of.
+            Ok(version) if tags::say_released(&version) && is_at_home(&version) => {
+                found = Some((named, version));
+            }
+            // Taken back or deleted since it was heard of, or stuck: ours is not held up by it.
             Ok(_) | Err(arm::Error::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    for number in candidates {
-        if found.is_some() {
-            break;
-        }
+    while found.is_none()
+        && let Some(number) = candidates.next()
+    {
         match cx.arm.version(&cx.definition(parent).version(number)).await {
-            Ok(version) => {
-                found = Some((number, version));
-            }
+            Ok(version) => found = Some((number, version)),
             // Somebody has deleted it; the one before it will do.
             Err(arm::Error::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
@@ -97,10 +101,7 @@ async fn pin_parent(
         return Ok(Found::None { because });
     };
 
-    // A version is built from where it is replicated, and Succeeded does not say where that is.
-    let home = &cx.catalog.gallery.location;
-    let at_home = version.replication.iter().flatten().find(|it| it.region == *home);
-    if at_home.is_none_or(|it| it.state != ReplicationState::Completed) {
+    if !is_at_home(&version) {
         return Err(Failure::later(format!("{parent} {number} is not replicated in {home} yet")));
     }
     Ok(Found::Pinned(PinnedBase::Image { image: parent.clone(), version: number }))

@@ -40,7 +40,10 @@ pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
     let mut proposal_notice = None;
     let limit = cx.catalog.deletions_per_sweep;
     let mut capped = cap(judged.clone(), limit, None);
-    if let Some(proposal) = &capped.proposal {
+    // A plan is of a whole sweep: half of one would be another plan each time.
+    if let Some(proposal) = &capped.proposal
+        && evidence.broke_off().is_none()
+    {
         let stream = cx.ledger.read(&StreamName::Catalog).await?;
         match stream.state.plans.get(&proposal.plan) {
             Some(plan) if plan.approved_by.is_some() => {

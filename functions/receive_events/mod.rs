@@ -63,12 +63,19 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     Ok(Done::RecordElsewhere { records, events })
 }
 
+/// What a message from outside comes to.
+pub struct Heard {
+    pub records: Vec<Record>,
+    /// Why some of it could not be verified now: the message must come again.
+    pub missed: Option<String>,
+}
+
 /// What a hint from outside comes to. However many events a message has, Azure is asked at most once
 /// for each image that it names, and about nothing outside our gallery.
 ///
 /// # Errors
-/// [`Failure::Never`] when the body is no event; [`Failure::Later`] when Azure cannot be asked now.
-pub async fn hear(cx: &Context, body: &Bytes) -> Result<Vec<Record>, Failure> {
+/// [`Failure::Never`] when the body is no event; else what the ledger says.
+pub async fn hear(cx: &Context, body: &Bytes) -> Result<Heard, Failure> {
     let hints = hint::read(body).map_err(Failure::never)?;
     let mut records: Vec<Record> = Vec::new();
     let mut changed: BTreeMap<String, bool> = BTreeMap::new();
@@ -92,10 +99,15 @@ pub async fn hear(cx: &Context, body: &Bytes) -> Result<Vec<Record>, Failure> {
     for record in look::now(cx, &changed).await? {
         merge(&mut records, Some(record));
     }
-    for record in newcomer::triggers(cx, &changed).await? {
-        merge(&mut records, Some(record));
-    }
-    Ok(records)
+    let missed = match newcomer::triggers(cx, &changed).await {
+        Ok(found) => {
+            found.into_iter().for_each(|record| merge(&mut records, Some(record)));
+            None
+        }
+        Err(Failure::Later { why, .. }) => Some(why),
+        Err(failure) => return Err(failure),
+    };
+    Ok(Heard { records, missed })
 }
 
 /// One record for each stream: a second one would be overtaken by the first.

@@ -226,14 +226,40 @@ fn each_mutant_names_a_test_that_is_there() {
     let sources: Vec<String> = files.iter().map(|it| fs::read_to_string(it).unwrap()).collect();
     for entry in fs::read_dir(root().join("tests/mutants")).unwrap() {
         let path = entry.unwrap().path();
-        let is_ours = path.file_name().is_some_and(|it| it.to_string_lossy().starts_with("bites-"));
-        if !is_ours {
+        if path.extension().is_none_or(|it| it != "patch") {
             continue;
         }
         let text = fs::read_to_string(&path).unwrap();
         let caught = text.lines().find_map(|it| it.strip_prefix("# caught by: ")).unwrap();
         let test = caught.split([' ', ':']).next_back().unwrap();
-        let there = sources.iter().any(|it| it.contains(&format!("fn {test}(")));
+        // A test, the beginning of some, or a module of them.
+        let there = sources.iter().any(|it| it.contains(&format!("fn {test}")))
+            || files.iter().any(|it| it.to_string_lossy().contains(test));
         assert!(there, "{}: no test is called {test}", path.display());
     }
+}
+
+/// The budgets that messages are spaced over are those that Azure was recorded to have.
+#[test]
+fn the_budgets_of_the_rules_are_the_recorded_ones() {
+    let path = root().join("../shared/reference/recordings/throttling_policies.json");
+    let Ok(text) = fs::read_to_string(path) else {
+        println!("skipped: Microsoft's recordings are not beside the repository");
+        return;
+    };
+    let recorded: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let mut compared = 0;
+
+    for (name, capacity, _) in rules::pace::PUBLISHED {
+        let policy = &recorded["policies"][format!("Microsoft.Compute/{name}")];
+        // The most that was ever left, after at least one request was taken.
+        let Some(most_left) = policy["max_remaining_seen"].as_u64() else { continue };
+        assert!(
+            capacity > most_left && capacity <= most_left + 5,
+            "{name}: {capacity}, {most_left}"
+        );
+        compared += 1;
+    }
+
+    assert!(compared >= 15, "only {compared} budgets were compared");
 }

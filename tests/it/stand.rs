@@ -30,6 +30,7 @@ use seam::{Clock, Internet, Outbound, SystemClock, Tokens, Wire};
 use tokio::sync::Barrier;
 
 use crate::desk::root;
+use crate::wire::Verified;
 
 /// The machine's time, ahead or behind.
 #[derive(Debug, Default)]
@@ -160,6 +161,7 @@ pub(crate) struct Stand {
     pub(crate) url: String,
     log: tempfile::NamedTempFile,
     _servers: Vec<Server>,
+    _verified: Verified,
 }
 
 impl Drop for Stand {
@@ -210,7 +212,9 @@ impl Stand {
 
         let trusted = [blob.address().to_string()];
         let store = format!("{}/golden/goldsmith", blob.url());
-        let (watched, routers) = (Arc::new(Watched::default()), sandbox.routers());
+        let (watched, mut routers) = (Arc::new(Watched::default()), sandbox.routers());
+        let verified = Verified::new();
+        routers.arm = verified.around(routers.arm);
         let servers = vec![
             arm.open(watched.arm(routers.arm), &sandbox.holds),
             bus.open(routers.bus, &sandbox.holds),
@@ -233,8 +237,17 @@ impl Stand {
             .spawn()
             .unwrap();
         let url = format!("http://127.0.0.1:{port}");
-        let stand =
-            Stand { loaded, ledger, sandbox, watched, handler, url, log, _servers: servers };
+        let stand = Stand {
+            loaded,
+            ledger,
+            sandbox,
+            watched,
+            handler,
+            url,
+            log,
+            _servers: servers,
+            _verified: verified,
+        };
         stand.becomes_ready().await;
         stand
     }

@@ -313,12 +313,12 @@ fn polling(operation: &Operation, declared: &[String], exchange: &Exchange) -> V
     for name in POLLING {
         let told = exchange.told.contains_key(name);
         any |= told;
-        let text = match (declared.iter().any(|it| it == name), told) {
-            (true, false) => "is declared and not there",
-            (false, true) => "is there and not declared",
+        let (what, text) = match (declared.iter().any(|it| it == name), told) {
+            (true, false) => (What::HeaderMissing, "is declared and not there"),
+            (false, true) => (What::Header, "is there and not declared"),
             (true, true) | (false, false) => continue,
         };
-        findings.push(Finding::new(What::Header, format!("header {name}"), text));
+        findings.push(Finding::new(what, format!("header {name}"), text));
     }
     let goes_on = matches!(exchange.status, StatusCode::CREATED | StatusCode::ACCEPTED);
     if operation.is_long_running && goes_on && !any {

@@ -19,8 +19,10 @@ pub enum What {
     Query,
     /// The status is not declared.
     Status,
-    /// A header is missing, undeclared, or not what is allowed.
+    /// A header is undeclared, or not what is allowed.
     Header,
+    /// A declared header is not there.
+    HeaderMissing,
     /// There is a body where none is declared, none where one is, or it is no JSON.
     Body,
     /// A member that is not declared.

@@ -16,7 +16,7 @@ use crate::wake::Function;
 /// which it fills. Those of ARM by MicrosoftDocs, request-limits-and-throttling.md (2025); those of
 /// Compute as recorded since 2024; Resource Graph's by guidance-for-throttled-requests.md. Of one
 /// that is not here nothing is concluded.
-const PUBLISHED: [(&str, u64, i64); 25] = [
+pub const PUBLISHED: [(&str, u64, i64); 25] = [
     ("subscription-reads", 250, 10),
     ("subscription-writes", 200, 20),
     ("subscription-deletes", 200, 20),
