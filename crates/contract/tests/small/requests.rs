@@ -120,8 +120,8 @@ fn a_long_running_answer_says_where_it_can_be_followed_in_the_declared_header() 
     assert_eq!(
         said(&[location]),
         [
-            "answer 201 header azure-asyncoperation is declared and not there",
-            "answer 201 header location is there and not declared"
+            "answer 201 header location is there and not declared",
+            "answer 201 header azure-asyncoperation is declared and not there"
         ]
     );
 }
