@@ -587,6 +587,8 @@ pub enum Exclusion {
     RegionalWins,
     /// Only the global flag counts.
     GlobalOnly,
+    /// Only the regional flag counts, and a region for which none was ever sent does not hide.
+    RegionalOnly,
 }
 
 /// What *latest* means in a region where the highest version still replicates.
