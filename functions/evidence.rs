@@ -25,6 +25,7 @@ pub struct Evidence {
     /// The images that were read with their children and their users: those that may be judged.
     read: BTreeSet<ImageName>,
     /// Why reading broke off: Azure has had too many requests, and the rest is for another time.
+    /// Images may be missing, and instances of scale sets, which then count against every version.
     broke_off: Option<Failure>,
 }
 
@@ -36,6 +37,8 @@ impl Evidence {
     /// part of the evidence.
     pub async fn read(cx: &Context, images: &[&Image]) -> Result<Evidence, Failure> {
         let mut evidence = Evidence::default();
+        // First, since without it the rest is worth nothing: the images may use up all requests.
+        let gallery = cx.arm.gallery(&GalleryId::from(&cx.catalog.gallery)).await?;
         let mut read = Vec::new();
         for image in images {
             let children = cx.catalog.children(&image.name).map(|it| &it.name);
@@ -61,7 +64,6 @@ impl Evidence {
         }
         evidence.read = read.iter().map(|it| it.name.clone()).collect();
 
-        let gallery = cx.arm.gallery(&GalleryId::from(&cx.catalog.gallery)).await?;
         let sought: Vec<Sought> = read
             .iter()
             .map(|image| Sought {
@@ -70,6 +72,9 @@ impl Evidence {
             })
             .collect();
         evidence.users = cx.arm.users_of(&sought, &cx.catalog.consumers).await?;
+        if let Some(error) = evidence.users.asked_to_wait.take() {
+            evidence.broke_off = Some(error.into());
+        }
         if evidence.users.moved || !evidence.users.complete {
             let why = "Resource Graph (its answer changed or was cut while it was read)";
             evidence.users.unreadable.push(why.to_owned());
@@ -77,9 +82,9 @@ impl Evidence {
         Ok(evidence)
     }
 
-    /// Why not every image was read, when Azure asked to wait.
-    pub fn broke_off(&self) -> Option<&Failure> {
-        self.broke_off.as_ref()
+    /// Why not everything was read, when Azure asked to wait.
+    pub fn take_broke_off(&mut self) -> Option<Failure> {
+        self.broke_off.take()
     }
 
     async fn read_image(&mut self, cx: &Context, image: &ImageName) -> Result<(), Failure> {

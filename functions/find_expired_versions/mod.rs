@@ -21,8 +21,8 @@ pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
     let mut images: Vec<&Image> = cx.catalog.images.iter().collect();
     let begin = pace::first(cx.now, images.len());
     images.rotate_left(begin);
-    let evidence = Evidence::read(cx, &images).await?;
-    if let Some(failure) = evidence.broke_off() {
+    let mut evidence = Evidence::read(cx, &images).await?;
+    if let Some(failure) = evidence.take_broke_off() {
         warn!("The sweep broke off, the next one begins elsewhere: {failure:?}");
     }
 

@@ -33,6 +33,9 @@ pub struct Users {
     pub moved: bool,
     /// True: Azure left nothing out.
     pub complete: bool,
+    /// Why the instances of some scale sets were not read, when Azure asked to wait: the rows hold
+    /// those sets without their instances.
+    pub asked_to_wait: Option<Error>,
 }
 
 /// The types that hold a reference to an image.
@@ -89,6 +92,11 @@ impl Arm {
                 Ok(instances) => users.rows.extend(instances),
                 // The rules count a set whose instances were not read against every version.
                 Err(Error::NotFound { .. } | Error::Forbidden { .. }) => {}
+                // Asking on would only prolong the wait.
+                Err(error @ Error::Throttled { .. }) => {
+                    users.asked_to_wait = Some(error);
+                    break;
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -120,11 +120,16 @@ pub fn spacing(function: Function, place: usize) -> TimeDelta {
     TimeDelta::milliseconds(millis.saturating_mul(i64::from(place))).min(LONGEST_SPREAD)
 }
 
-/// Which of `count` things a sweep at `now` begins with. A sweep that has to break off has then not
-/// always seen the same ones.
+/// How far apart sweeps are that take turns in what they begin with: `find_expired_versions` ticks
+/// so often.
+const SWEEPS_EVERY: TimeDelta = TimeDelta::hours(6);
+
+/// Which of `count` things a sweep at `now` begins with. Sweeps that have to break off after a few
+/// have then seen each thing before long.
 pub fn first(now: DateTime<Utc>, count: usize) -> usize {
-    // The golden ratio's multiples are as far from one another as can be.
-    let tick = u64::try_from(now.timestamp() / 60).unwrap_or_default();
+    // The golden ratio's multiples are as far from one another as can be, when they follow one
+    // another: the number is that of the sweep, for of every 360th of them two are nearly one.
+    let tick = u64::try_from(now.timestamp() / SWEEPS_EVERY.num_seconds()).unwrap_or_default();
     let turn = u128::from(tick.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     usize::try_from((turn * count as u128) >> 64).unwrap_or_default()
 }
@@ -201,12 +206,18 @@ mod tests {
 
     #[test]
     fn sweeps_take_turns_in_what_they_begin_with() {
-        let mut seen = [0; 10];
-        for hour in 0..100 {
-            seen[first(now() + TimeDelta::hours(hour), 10)] += 1;
+        // Each sweep breaks off after `reach` of `count`: nothing waits longer than thrice as many
+        // sweeps as it takes at least.
+        for (count, reach) in [(10, 3), (40, 11), (100, 1), (7, 2)] {
+            let mut waits = vec![0; count];
+            let longest = 3 * count.div_ceil(reach);
+            for sweep in 0..1000 {
+                waits.iter_mut().for_each(|it| *it += 1);
+                let begin = first(now() + SWEEPS_EVERY * sweep, count);
+                (begin..begin + reach).for_each(|it| waits[it % count] = 0);
+                assert!(waits.iter().all(|it| *it < longest), "{reach} of {count}: {waits:?}");
+            }
         }
-
-        assert!(seen.iter().all(|it| (5..=15).contains(it)), "{seen:?}");
         assert_eq!(first(now(), 0), 0);
     }
 

@@ -286,6 +286,26 @@ async fn a_scale_set_whose_instances_are_forbidden_keeps_its_row() {
 }
 
 #[tokio::test]
+async fn a_scale_set_whose_instances_must_wait_keeps_its_row_and_nobody_is_asked_on() {
+    let other = {
+        let mut other = scale_set(2);
+        other["id"] = json!(
+            "/subscriptions/a/resourceGroups/r/providers/Microsoft.Compute/virtualMachineScaleSets/zzz"
+        );
+        other
+    };
+    let script = Script::answering(200, page(2, json!([scale_set(4), other]), None))
+        .then(200, visible(&["a"]))
+        .then(429, json!({"error": {"code": "OperationNotAllowed", "message": "m"}}));
+
+    let found = users(&script, &in_subscriptions(&["a"])).await.unwrap();
+
+    assert_eq!(found.rows.len(), 2);
+    assert!(matches!(found.asked_to_wait, Some(Error::Throttled { .. })), "{found:?}");
+    assert_eq!(script.asked().len(), 3);
+}
+
+#[tokio::test]
 async fn a_quote_in_a_name_stays_in_its_literal() {
     let definition = gallery().definition("a' or 1 == 1 or 'b\\");
     let script = Script::answering(200, page(0, json!([]), None)).then(200, visible(&["a"]));

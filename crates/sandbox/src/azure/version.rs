@@ -118,6 +118,7 @@ impl Version {
         let excluded = match (variants.exclusion, target.exclude_from_latest) {
             (Exclusion::Either, regional) => self.exclude_from_latest || regional == Some(true),
             (Exclusion::RegionalWins, Some(regional)) => regional,
+            (Exclusion::RegionalOnly, regional) => regional.unwrap_or(false),
             (Exclusion::RegionalWins, None) | (Exclusion::GlobalOnly, _) => {
                 self.exclude_from_latest
             }

@@ -65,7 +65,9 @@ pub struct Estate {
     #[serde(default)]
     pub variants: Variants,
     /// How much of Azure's published request budgets there is, in percent: 100 without it, less for
-    /// somebody who wants to see them run out. Of each budget at least one request is left.
+    /// somebody who wants to see them run out. Of each budget at least one request is left, of
+    /// Resource Graph's at least two. An invocation takes no desk time, so that nothing comes back
+    /// within it: below 3 there are steps that ask for more in one moment than there ever is.
     #[serde(default = "hundred")]
     #[schemars(range(min = 1, max = 100))]
     pub budgets_percent: u32,
@@ -585,6 +587,8 @@ pub enum Exclusion {
     RegionalWins,
     /// Only the global flag counts.
     GlobalOnly,
+    /// Only the regional flag counts, and a region for which none was ever sent does not hide.
+    RegionalOnly,
 }
 
 /// What *latest* means in a region where the highest version still replicates.

@@ -25,6 +25,9 @@ use lexer::Unreadable;
 const PAGE: usize = 1000;
 /// Queries of one user in a window.
 const QUOTA: u64 = 15;
+/// What is left of them at least: an invocation takes no desk time, and one that asks for the users
+/// of an image and for what may be read at all would else be refused whenever it comes.
+const LEAST: u64 = 2;
 /// The window of the quota, in seconds.
 const WINDOW_SECS: i64 = 5;
 /// Before this api-version the answer is a table unless something else is asked for.
@@ -73,7 +76,7 @@ fn take_quota(world: &World<'_>) -> Result<u64, Trouble> {
     let used = used.as_deref().and_then(|it| it.split_once(' '));
     let used = used.filter(|it| it.0 == window.to_string());
     let used: u64 = used.and_then(|it| it.1.parse().ok()).unwrap_or(0);
-    let quota = world.estate.budget(QUOTA);
+    let quota = world.estate.budget(QUOTA).max(LEAST);
     if used >= quota {
         let wait = (window + 1) * WINDOW_SECS - world.now.timestamp();
         let text = "Client application has been throttled and should not attempt to repeat the \
