@@ -22,7 +22,8 @@ pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
     let begin = pace::first(cx.now, images.len());
     images.rotate_left(begin);
     let mut evidence = Evidence::read(cx, &images).await?;
-    if let Some(failure) = evidence.take_broke_off() {
+    let broke_off = evidence.take_broke_off();
+    if let Some(failure) = &broke_off {
         warn!("The sweep broke off, the next one begins elsewhere: {failure:?}");
     }
 
@@ -42,7 +43,7 @@ pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
     let mut capped = cap(judged.clone(), limit, None);
     // A plan is of a whole sweep: half of one would be another plan each time.
     if let Some(proposal) = &capped.proposal
-        && evidence.broke_off().is_none()
+        && broke_off.is_none()
     {
         let stream = cx.ledger.read(&StreamName::Catalog).await?;
         match stream.state.plans.get(&proposal.plan) {

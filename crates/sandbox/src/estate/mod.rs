@@ -5,6 +5,7 @@
 mod check;
 mod cloud;
 mod positions;
+mod variants;
 pub(crate) mod reference;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use cloud::Cloud;
+pub use variants::{
+    AbsentEndOfLife, Answer, BareUpdate, ExactVersion, Exclusion, LatestWhileReplicating, RunEvent,
+    StagingDeleted, TagsOnly, UnsetFlag, Variants, VersionEvents, WaitTold,
+};
 
 /// A whole estate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -492,179 +497,6 @@ pub struct Outage {
     /// so.
     #[serde(default)]
     pub version_succeeds: bool,
-}
-
-/// The open questions: what only live Azure can answer. The defaults are the stricter answers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
-pub struct Variants {
-    /// A PUT on a version that is still Updating.
-    pub update_while_updating: Answer,
-    /// A PUT that repeats an end-of-life date which lies in the past by then.
-    pub unchanged_past_end_of_life: Answer,
-    /// A PUT that lifts the safety profile and removes a region at once.
-    pub lift_and_remove_at_once: Answer,
-    /// A PUT of location and tags alone on a version that is not deleted.
-    pub bare_update: BareUpdate,
-    /// A PUT without an end-of-life date on a version that has one.
-    pub absent_end_of_life: AbsentEndOfLife,
-    /// Whether `exactVersion` is told of machines that refer to a definition without a version.
-    pub exact_version_of_latest: ExactVersion,
-    /// Which of the two `excludeFromLatest` flags hides a version from *latest*.
-    pub exclusion: Exclusion,
-    /// Whether *latest* means a version that still replicates to the region.
-    pub latest_while_replicating: LatestWhileReplicating,
-    /// How long a PUT takes that changes tags alone.
-    pub tags_only: TagsOnly,
-    /// What a GET shows as the flag of a region for which none was ever sent, as after a build.
-    pub unset_flag: UnsetFlag,
-    /// What the deletion of a template does to its version's replications that are under way.
-    pub staging_deleted: StagingDeleted,
-    /// When Event Grid tells of the run of a template.
-    pub run_event: RunEvent,
-    /// Whether Event Grid tells of gallery versions.
-    pub version_events: VersionEvents,
-    /// Where ARM says how long to wait, when it has had too many requests.
-    pub wait_told: WaitTold,
-}
-
-/// Whether Azure does what it is asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum Answer {
-    /// It answers 400 or 409.
-    #[default]
-    Refuse,
-    /// It does it.
-    Accept,
-}
-
-/// What a PUT of `{location, tags}` does to a version that is not deleted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum BareUpdate {
-    /// It changes the tags and keeps the rest.
-    #[default]
-    ChangesTags,
-    /// It changes nothing.
-    Ignored,
-    /// It resets the publishing profile: home region alone, not excluded from latest.
-    ResetsProfile,
-    /// It answers 400.
-    Refused,
-}
-
-/// What a PUT without an end-of-life date does to the date.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum AbsentEndOfLife {
-    #[default]
-    Kept,
-    Cleared,
-}
-
-/// Whether a machine made from *latest* tells its version.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum ExactVersion {
-    #[default]
-    Told,
-    /// By ARM, and not by Resource Graph.
-    ArmAlone,
-    /// By Resource Graph, and not by ARM.
-    GraphAlone,
-    Absent,
-}
-
-/// How the global and the regional flag work together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum Exclusion {
-    /// Either flag hides the version.
-    #[default]
-    Either,
-    /// A regional flag, where there is one, wins over the global one.
-    RegionalWins,
-    /// Only the global flag counts.
-    GlobalOnly,
-    /// Only the regional flag counts, and a region for which none was ever sent does not hide.
-    RegionalOnly,
-}
-
-/// What *latest* means in a region where the highest version still replicates.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum LatestWhileReplicating {
-    /// The highest version that is complete there.
-    #[default]
-    Complete,
-    /// The highest version, complete or not.
-    Highest,
-}
-
-/// How long a PUT takes that changes tags alone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum TagsOnly {
-    /// As long as any other change of an attribute, 150 seconds.
-    #[default]
-    Slow,
-    /// Under a second.
-    Quick,
-}
-
-/// What is shown as the flag of a region for which none was ever sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum UnsetFlag {
-    #[default]
-    Absent,
-    /// `false`, whatever the global one is.
-    False,
-    /// What the global one is.
-    LikeGlobal,
-}
-
-/// What the deletion of a template and its staging group does to replications of the version that
-/// was built there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum StagingDeleted {
-    /// Those that are under way fail.
-    #[default]
-    Breaks,
-    Harmless,
-}
-
-/// When Event Grid tells of the run of a template.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum RunEvent {
-    /// When the run has ended.
-    #[default]
-    AtEnd,
-    /// When the POST was accepted, and never again.
-    AtAcceptance,
-}
-
-/// Whether Event Grid tells of gallery versions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum VersionEvents {
-    #[default]
-    Told,
-    NotTold,
-}
-
-/// Where the wait is said, when there were too many requests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum WaitTold {
-    /// In `Retry-After`, and in the text.
-    #[default]
-    InHeader,
-    /// In the text alone.
-    InText,
 }
 
 fn yes() -> bool {
