@@ -65,9 +65,15 @@ pub(crate) async fn exclusion(azure: Azure) -> String {
     let definition = definition(&azure, "exclusion").await;
     let (home, second) = (&azure.place.location, &azure.place.second_location);
 
-    // Hidden by the global flag alone.
-    let body = version(&azure, true, &[(home, Some(false)), (second, Some(false))]);
+    // Hidden by the global flag, with nothing said of the regions, as Image Builder leaves it.
+    let body = version(&azure, true, &[(home, None), (second, None)]);
     let id = made(&azure, &definition, "1.0.0", &body).await;
+    let regional_only = machine(&azure, &definition, "unset").await;
+    azure.delete(&regional_only.id).await;
+    // Hidden by the global flag, and shown by the regional ones.
+    let body = version(&azure, true, &[(home, Some(false)), (second, Some(false))]);
+    azure.put(&id, &body).await.expect("showing the regions");
+    azure.ready(&id).await;
     let regional_wins = machine(&azure, &definition, "global").await;
     azure.delete(&regional_wins.id).await;
     // Hidden by the regional flag alone.
@@ -77,11 +83,13 @@ pub(crate) async fn exclusion(azure: Azure) -> String {
     let global_only = machine(&azure, &definition, "regional").await;
     azure.delete(&global_only.id).await;
 
-    let verdict = match (regional_wins.made_from, global_only.made_from) {
-        (None, None) => "either flag",
-        (Some(_), None) => "the regional flag, over the global one",
-        (None, Some(_)) => "the global flag alone",
-        (Some(_), Some(_)) => "neither",
+    let made = [regional_only, regional_wins, global_only].map(|it| it.made_from.is_some());
+    let verdict = match made {
+        [false, false, false] => "either flag",
+        [false, true, false] => "the regional flag, over the global one",
+        [true, true, false] => "the regional flag alone: a build is offered where it lands",
+        [false, false, true] => "the global flag alone",
+        _ => "no rule that is known here",
     };
     let regions = shown["properties"]["publishingProfile"]["targetRegions"].as_array();
     let echoed = regions.into_iter().flatten().all(|it| it["excludeFromLatest"] == json!(true));

@@ -107,9 +107,11 @@ async fn which_flag_hides_a_version_is_told_apart() {
     let either = machines::exclusion(azure("exclusion: either")).await;
     let regional = machines::exclusion(azure("exclusion: regionalWins")).await;
     let global = machines::exclusion(azure("exclusion: globalOnly")).await;
+    let only = machines::exclusion(azure("exclusion: regionalOnly")).await;
 
     assert_eq!(either, "either flag; a GET shows the regional flags: true");
     assert!(regional.starts_with("the regional flag, over the global one"), "{regional}");
+    assert!(only.starts_with("the regional flag alone"), "{only}");
     assert!(global.starts_with("the global flag alone"), "{global}");
 }
 
