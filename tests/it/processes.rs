@@ -18,8 +18,14 @@ struct Up {
 
 impl Up {
     fn on(state: &Path) -> Up {
+        Up::with(&[], state)
+    }
+
+    fn with(more: &[&str], state: &Path) -> Up {
         let mut child = Command::new(env!("CARGO_BIN_EXE_goldsmith"))
-            .args(["up", "--once", "--json", "--state"])
+            .args(["up", "--once", "--json"])
+            .args(more)
+            .arg("--state")
             .arg(state)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -155,4 +161,37 @@ fn the_ledger_alone_gives_the_state_that_status_shows() {
         let (image, version) = (it["image"].as_str().unwrap(), it["version"].as_str().unwrap());
         assert!(text.contains(image) && text.contains(version), "{image} {version}\n{text}");
     }
+}
+
+/// The processes that `parent` has started and that are there.
+#[cfg(target_os = "linux")]
+fn children_of(parent: u32) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = processes.filter_map(|it| it.file_name().to_str()?.parse::<u32>().ok());
+    let is_child = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // After the name, which may hold anything: state and parent.
+        let after = stat.rsplit(')').next().unwrap_or_default();
+        after.split_whitespace().nth(1) == Some(&parent.to_string())
+    };
+    pids.filter(is_child).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn each_function_has_a_process_of_its_own_and_one_may_die() {
+    let state = tempfile::tempdir().unwrap();
+    let mut up = Up::with(&["--isolate"], state.path());
+    up.read(25);
+
+    let handlers = children_of(up.child.id());
+    for pid in handlers.iter().step_by(5) {
+        let killed = Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+        assert!(killed.success());
+    }
+    let (summary, code) = up.finish();
+
+    assert_eq!(handlers.len(), functions::package::functions().len());
+    assert_eq!(code, 0, "{summary}");
+    assert!(released(&summary).len() >= 6, "{summary}");
 }
