@@ -10,7 +10,7 @@ use seam::{Clock, SystemClock};
 
 use crate::azure::{Azure, AzureError, AzureOptions, INGRESS, RetryAfterAlways};
 use crate::blob::Blobs;
-use crate::bus::{Bus, BusError, Queue, QueueOptions, SharedKey};
+use crate::bus::{Bus, BusError, Conditions, Queue, QueueOptions, SharedKey};
 use crate::database::Database;
 use crate::desk::{DeskClock, Holds, Speed};
 use crate::entra::Entra;
@@ -148,7 +148,8 @@ impl Sandbox {
         let ingress = Queue { name: INGRESS.to_owned(), options: QueueOptions::default() };
         // What the caller says about `ingress` comes later, and so wins.
         let queues = std::iter::once(ingress).chain(options.queues);
-        let bus = Bus::open(Arc::clone(&database), Arc::clone(&clock), queues)?;
+        let conditions = Conditions::of(estate);
+        let bus = Bus::open_under(conditions, Arc::clone(&database), Arc::clone(&clock), queues)?;
         let azure = Azure::open(
             Arc::clone(&database),
             estate,
@@ -181,7 +182,7 @@ impl Sandbox {
         Routers {
             arm: self.identity.guard(Service::Arm, self.azure.router()),
             bus: self.identity.guard(
-                Service::Bus,
+                Service::Bus(self.bus.missing_role()),
                 self.bus.router(self.bus_key.clone(), Arc::clone(&self.token_clock)),
             ),
             blob: self.identity.guard(Service::Blob, self.blobs.router()),

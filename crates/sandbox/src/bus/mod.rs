@@ -5,12 +5,17 @@
 //! as the service itself does it.
 
 mod authorization;
+mod conditions;
+mod due;
+mod lock;
 mod message;
 mod options;
 mod post;
 mod properties;
+mod refusal;
 mod routes;
-mod store;
+mod rows;
+mod shelf;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,11 +27,13 @@ use seam::Clock;
 use tokio::sync::watch;
 
 use crate::database::Database;
+use crate::estate::MissingRole;
 use authorization::Guard;
 use post::Post;
-use store::Shelf;
+use shelf::Shelf;
 
 pub use authorization::SharedKey;
+pub use conditions::Conditions;
 pub use message::{DeadLetter, Delivery, Message, Property, Said};
 pub use options::{Queue, QueueError, QueueOptions};
 
@@ -40,6 +47,7 @@ pub struct Bus {
     database: Arc<Database>,
     clock: Arc<dyn Clock>,
     queues: BTreeMap<String, QueueOptions>,
+    conditions: Arc<Conditions>,
     post: Post,
     changes: watch::Sender<u64>,
     dead_lettered: Mutex<Vec<DeadLetter>>,
@@ -54,8 +62,8 @@ pub enum BusError {
     TooLarge(usize),
     #[error("queue `{0}` needs a session id in each message")]
     NeedsSession(String),
-    #[error("the lock on message {0} is lost")]
-    LockLost(i64),
+    #[error("the lock on message {0} is lost: it has expired, or the message is settled")]
+    LockLost(String),
     #[error("the messages were not taken: {0}")]
     NotCommitted(String),
     #[error("the queues cannot be read or written: {0}")]
@@ -115,12 +123,26 @@ impl Bus {
         clock: Arc<dyn Clock>,
         queues: impl IntoIterator<Item = Queue>,
     ) -> Result<Arc<Bus>, BusError> {
-        database.write(store::create)?;
+        Bus::open_under(Conditions::default(), database, clock, queues)
+    }
+
+    /// The same, of a namespace that works under `conditions`.
+    ///
+    /// # Errors
+    /// As [`Bus::open`].
+    pub fn open_under(
+        conditions: Conditions,
+        database: Arc<Database>,
+        clock: Arc<dyn Clock>,
+        queues: impl IntoIterator<Item = Queue>,
+    ) -> Result<Arc<Bus>, BusError> {
+        database.write(rows::create)?;
         let queues = queues.into_iter().map(|it| (it.name.to_ascii_lowercase(), it.options));
         Ok(Arc::new(Bus {
             database,
             clock,
             queues: queues.collect(),
+            conditions: Arc::new(conditions),
             post: Post::default(),
             changes: watch::Sender::new(0),
             dead_lettered: Mutex::default(),
@@ -131,6 +153,11 @@ impl Bus {
     /// with `key` that have not expired by `signers_clock`, and any bearer token.
     pub fn router(self: &Arc<Self>, key: SharedKey, signers_clock: Arc<dyn Clock>) -> Router {
         routes::router(Arc::clone(self), Guard::new(key, signers_clock))
+    }
+
+    /// What it answers to a token whose bearer has no role.
+    pub(crate) fn missing_role(&self) -> MissingRole {
+        self.conditions.missing_role()
     }
 
     /// Sends a JSON text, as another service of Azure would: visible at `at`, at once when that has
@@ -401,6 +428,7 @@ impl Bus {
             queue: name.to_owned(),
             dead,
             options: options.clone(),
+            conditions: Arc::clone(&self.conditions),
             dead_lettered: Vec::new(),
         })
     }

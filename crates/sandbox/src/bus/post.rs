@@ -9,7 +9,7 @@ use rusqlite::Transaction;
 use tokio::sync::oneshot;
 
 use super::message::Message;
-use super::store::Shelf;
+use super::shelf::Shelf;
 
 /// The messages of senders who wait for the next commit.
 #[derive(Debug, Default)]

@@ -19,6 +19,7 @@ use serde_json::{Map, Value};
 use super::authorization::Guard;
 use super::message::{Delivery, Property};
 use super::properties::{self, Sent};
+use super::refusal::{not_allowed, refusal};
 use super::{Bus, BusError, Commit};
 use crate::desk::RequestHold;
 
@@ -52,8 +53,12 @@ async fn answer(State((bus, guard)): State<(Arc<Bus>, Guard)>, request: Request)
         let text = format!("there is nothing at {}", parts.uri.path());
         return refusal(StatusCode::NOT_FOUND, &text);
     };
+    let sends = parts.method == Method::POST && matches!(target, Target::Messages { .. });
+    if let Some(refused) = bus.conditions.trouble(&parts, sends, bus.clock.now()) {
+        return refused;
+    }
     let Ok(body) = axum::body::to_bytes(body, LARGEST_BODY_BYTES).await else {
-        return refusal(StatusCode::FORBIDDEN, "the body is larger than a batch may be");
+        return refused(&bus, &BusError::TooLarge(LARGEST_BODY_BYTES));
     };
 
     let wait = wait(parts.uri.query().unwrap_or_default());
@@ -73,7 +78,11 @@ async fn answer(State((bus, guard)): State<(Arc<Bus>, Guard)>, request: Request)
         (method, Target::Locked { queue, id, token }) => settle(&bus, method, &queue, &id, &token),
         (method, _) => Ok(not_allowed(method)),
     };
-    answered.unwrap_or_else(|error| refused(&error))
+    answered.unwrap_or_else(|error| refused(&bus, &error))
+}
+
+fn refused(bus: &Bus, error: &BusError) -> Response {
+    refusal(bus.conditions.status(error), &error.to_string())
 }
 
 async fn send(
@@ -204,8 +213,7 @@ fn settle(
         return Ok(not_allowed(method));
     }
     let Some(delivery) = bus.locked(queue, id, token)? else {
-        let text = "the message or its lock was not found: the lock has expired, or it is settled";
-        return Ok(refusal(StatusCode::NOT_FOUND, text));
+        return Err(BusError::LockLost(id.to_owned()));
     };
 
     match *method {
@@ -242,29 +250,6 @@ fn wait(query: &str) -> TimeDelta {
     let mut asked = parameters.filter(|(name, _)| name.eq_ignore_ascii_case("timeout"));
     let seconds = asked.next().and_then(|(_, value)| value.parse().ok());
     TimeDelta::seconds(seconds.unwrap_or(LONGEST_WAIT_SECS).clamp(0, LONGEST_WAIT_SECS))
-}
-
-fn refused(error: &BusError) -> Response {
-    let status = match error {
-        BusError::NoQueue(_) => StatusCode::GONE,
-        BusError::TooLarge(_) => StatusCode::FORBIDDEN,
-        BusError::NeedsSession(_) => StatusCode::BAD_REQUEST,
-        BusError::LockLost(_) => StatusCode::NOT_FOUND,
-        BusError::NotCommitted(_) | BusError::Database(_) => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    refusal(status, &error.to_string())
-}
-
-fn not_allowed(method: &Method) -> Response {
-    refusal(StatusCode::METHOD_NOT_ALLOWED, &format!("{method} means nothing here"))
-}
-
-/// The XML that both of Microsoft's REST clients read.
-fn refusal(status: StatusCode, detail: &str) -> Response {
-    let detail = detail.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let code = status.as_u16();
-    let body = format!("<Error><Code>{code}</Code><Detail>{detail}</Detail></Error>");
-    (status, [(CONTENT_TYPE, "application/xml; charset=utf-8")], body).into_response()
 }
 
 #[cfg(test)]

@@ -50,6 +50,11 @@ pub(super) fn check(estate: &Estate) -> Vec<(String, String)> {
             faults.add(format!("outages[{index}].until"), "an outage must end after it begins");
         }
     }
+    for (name, index, period) in estate.bus.periods() {
+        if period.until <= period.from {
+            faults.add(format!("bus.{name}[{index}].until"), "it must end after it begins");
+        }
+    }
     if estate.cloud.items_per_page == Some(0) {
         let message = "a page has 1 item or more; leave it out for lists of one page";
         faults.add("cloud.itemsPerPage", message);

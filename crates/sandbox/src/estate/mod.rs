@@ -2,6 +2,7 @@
 //! Marketplace releases, advisories and outages to come. These are its types, as they are written
 //! in YAML; `check.rs` says what must hold between them.
 
+mod bus;
 mod check;
 mod cloud;
 mod positions;
@@ -15,10 +16,12 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use bus::{BusTroubles, Period};
 pub use cloud::Cloud;
 pub use variants::{
-    AbsentEndOfLife, Answer, BareUpdate, ExactVersion, Exclusion, LatestWhileReplicating, RunEvent,
-    StagingDeleted, TagsOnly, UnsetFlag, Variants, VersionEvents, WaitTold,
+    AbsentEndOfLife, Answer, BareUpdate, ExactVersion, Exclusion, LargeMessage,
+    LatestWhileReplicating, LostLock, MissingQueue, MissingRole, RunEvent, StagingDeleted,
+    TagsOnly, ThrottledBus, UnsetFlag, Variants, VersionEvents, WaitTold,
 };
 
 /// A whole estate.
@@ -63,6 +66,9 @@ pub struct Estate {
     /// Times in which a region takes no replicas.
     #[serde(default)]
     pub outages: Vec<Outage>,
+    /// What befalls Service Bus.
+    #[serde(default)]
+    pub bus: BusTroubles,
     /// How this cloud differs from a plain one in what is known of Azure.
     #[serde(default)]
     pub cloud: Cloud,

@@ -36,6 +36,16 @@ pub struct Variants {
     pub version_events: VersionEvents,
     /// Where ARM says how long to wait, when it has had too many requests.
     pub wait_told: WaitTold,
+    /// What Service Bus answers where there is no such queue.
+    pub missing_queue: MissingQueue,
+    /// What Service Bus answers to somebody whose lock on a message has ended.
+    pub lost_lock: LostLock,
+    /// What Service Bus answers to a token whose bearer has no role on the queue.
+    pub missing_role: MissingRole,
+    /// What Service Bus answers to a message that is too large.
+    pub large_message: LargeMessage,
+    /// What Service Bus answers when it is asked more than the namespace may do.
+    pub throttled_bus: ThrottledBus,
 }
 
 /// Whether Azure does what it is asked.
@@ -175,4 +185,65 @@ pub enum WaitTold {
     InHeader,
     /// In the text alone.
     InText,
+}
+
+/// The answer where there is no such queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum MissingQueue {
+    /// 410, as <https://learn.microsoft.com/rest/api/servicebus/send-message-to-queue> has it.
+    #[default]
+    Gone,
+    /// 404.
+    NotFound,
+}
+
+/// The answer to somebody whose lock has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum LostLock {
+    /// 404, as <https://learn.microsoft.com/rest/api/servicebus/delete-message> has it.
+    #[default]
+    NotFound,
+    /// 410, which the same page has for what is no longer there.
+    Gone,
+}
+
+/// The answer to a token that is good and may not send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum MissingRole {
+    /// 401, the only "authorization failure" of the documents.
+    #[default]
+    Unauthorized,
+    /// 403, as other services of Azure have it; the documents have it for a full queue.
+    Forbidden,
+}
+
+/// The answer to a message of more than 256 KB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum LargeMessage {
+    /// 403, as <https://learn.microsoft.com/rest/api/servicebus/send-message-to-queue> has it.
+    #[default]
+    Forbidden,
+    /// 413, as any gateway before the service would have it.
+    TooLarge,
+}
+
+/// The answer when the namespace has done what it may do in a second. The documents know the code
+/// (50009) and the text, and no status:
+/// <https://learn.microsoft.com/azure/service-bus-messaging/service-bus-throttling>.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ThrottledBus {
+    /// 503; how long to wait is in the text alone.
+    #[default]
+    Unavailable,
+    /// 503 and `Retry-After`.
+    UnavailableAndWait,
+    /// 429; how long to wait is in the text alone.
+    TooMany,
+    /// 429 and `Retry-After`.
+    TooManyAndWait,
 }

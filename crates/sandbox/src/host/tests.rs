@@ -22,8 +22,12 @@ use crate::bus::{Message, Queue};
 use crate::desk::{DeskClock, Speed};
 
 mod answers;
+mod desk_time;
 mod events;
+mod locks;
+mod requests;
 mod sessions;
+mod timers;
 
 /// What the handler was given.
 #[derive(Clone, Debug)]
@@ -214,13 +218,33 @@ fn after(number: usize) -> impl FnMut(&Activity) -> bool {
     }
 }
 
+async fn post(host: &Arc<Host>, path: &str, key: Option<&str>) -> (u16, String) {
+    let mut request =
+        Request::post(path).header("host", "desk").header("content-type", "application/json");
+    if let Some(key) = key {
+        request = request.header("x-functions-key", key);
+    }
+    let request = request.body(Body::from(r#"{"reason":"x"}"#)).unwrap();
+    let answer = host.router().oneshot(request).await.unwrap();
+    let status = answer.status().as_u16();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+/// Lets `host` work until `over`: within two days of tokio's time, which pass at once when nothing
+/// is left to wait for, so that a host that waits for ever fails its test instead of hanging it.
+async fn run(host: &Host, over: impl FnMut(&Activity) -> bool) {
+    let done = tokio::time::timeout(Duration::from_hours(48), host.run_until(over)).await;
+    done.expect("the host waits for what never comes").unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_message_wakes_its_function_and_is_completed() {
     let desk = Desk::paused();
     let host = desk.host(&[queue("a"), queue("b")], good);
     desk.send("b", "web:1:b:0.0", 0);
 
-    host.run_until(after(1)).await.unwrap();
+    run(&host, after(1)).await;
 
     let calls = desk.calls();
     assert_eq!((calls.len(), calls[0].function.as_str()), (1, "b"));
@@ -237,14 +261,13 @@ async fn a_failed_message_comes_back_at_once_and_is_dead_lettered_after_ten() {
     desk.send("a", "poison", 0);
     let mut dead = None;
 
-    host.run_until(|activity| {
+    run(&host, |activity| {
         if let Activity::DeadLettered { message_id, reason, .. } = activity {
             dead = Some((message_id.clone(), reason.clone()));
         }
         dead.is_some()
     })
-    .await
-    .unwrap();
+    .await;
 
     assert_eq!(desk.calls().len(), 10);
     assert_eq!(desk.clock.now(), start(), "there is no delay between deliveries");
@@ -276,12 +299,11 @@ async fn an_empty_answer_hangs_to_the_functions_end_and_then_the_handler_is_kill
     desk.send("b", "neighbour", 200);
     let mut outcomes = Vec::new();
 
-    host.run_until(|activity| {
+    run(&host, |activity| {
         outcomes.extend(ended(activity).map(|(function, it)| (function.to_owned(), it.clone())));
         outcomes.len() == 4
     })
-    .await
-    .unwrap();
+    .await;
 
     let killed = Outcome::Failed("the handler was killed while it worked on this".to_owned());
     let expected = [
@@ -312,46 +334,13 @@ async fn a_handler_that_never_answers_is_killed_too() {
     desk.send("a", "stuck", 0);
     let mut outcomes = Vec::new();
 
-    host.run_until(|activity| {
+    run(&host, |activity| {
         outcomes.extend(ended(activity).map(|(_, it)| it.clone()));
         outcomes.len() == 2
     })
-    .await
-    .unwrap();
+    .await;
 
     assert_eq!(outcomes, [Outcome::TimedOut, Outcome::Succeeded]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_lock_is_renewed_while_the_handler_works() {
-    let desk = Desk::paused();
-    let host = desk.host(&[queue("a")], |call: Call| async move {
-        tokio::time::sleep_until(tokio::time::Instant::now() + Duration::from_secs(250)).await;
-        good(call).await
-    });
-    desk.send("a", "long", 0);
-
-    host.run_until(after(1)).await.unwrap();
-
-    assert_eq!(desk.calls().len(), 1);
-    assert_eq!(desk.bus.counts().unwrap()["a"], crate::bus::Counts::default());
-}
-
-#[tokio::test(start_paused = true)]
-async fn past_the_renewal_the_message_is_given_to_another_while_the_first_still_works() {
-    let desk = Desk::paused();
-    let host =
-        desk.host_with("00:10:00", "00:01:00", None, &[queue("a")], |call: Call| async move {
-            let work = if call.seconds() == 0 { 300 } else { 1 };
-            tokio::time::sleep_until(tokio::time::Instant::now() + Duration::from_secs(work)).await;
-            good(call).await
-        });
-    desk.send("a", "long", 0);
-
-    host.run_until(after(2)).await.unwrap();
-
-    let times: Vec<i64> = desk.calls().iter().map(Call::seconds).collect();
-    assert_eq!(times, [0, 105], "renewed once at 45 s for 60 s more, and not at 90 s");
 }
 
 #[tokio::test(start_paused = true)]
@@ -365,150 +354,10 @@ async fn a_function_has_no_more_messages_at_once_than_it_may() {
         desk.send("a", id, 0);
     }
 
-    host.run_until(after(5)).await.unwrap();
+    run(&host, after(5)).await;
 
     let times: Vec<i64> = desk.calls().iter().map(Call::seconds).collect();
     assert_eq!(times, [0, 0, 10, 10, 20]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_timer_fires_at_its_times_whatever_became_of_the_last() {
-    let desk = Desk::paused();
-    let host = desk.host(&[timer("t", "0 */10 * * * *")], bad);
-
-    host.run_until(after(3)).await.unwrap();
-
-    let calls = desk.calls();
-    assert_eq!(calls.iter().map(Call::seconds).collect::<Vec<_>>(), [600, 1200, 1800]);
-    let status = |it: &Call| it.body["Data"]["timer"]["ScheduleStatus"].clone();
-    assert_eq!(status(&calls[0])["Last"], "0001-01-01T00:00:00+00:00");
-    assert_eq!(status(&calls[0])["Next"], "2026-09-07T06:10:00+00:00");
-    assert_eq!(status(&calls[2])["Last"], "2026-09-07T06:20:00+00:00");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_timer_does_not_overlap_itself_and_skips_what_it_missed() {
-    let desk = Desk::paused();
-    let host = desk.host(&[timer("t", "0 * * * * *")], |call: Call| async move {
-        tokio::time::sleep_until(tokio::time::Instant::now() + Duration::from_secs(150)).await;
-        good(call).await
-    });
-
-    host.run_until(after(3)).await.unwrap();
-
-    // At 210 s the occurrences of 120 s and 180 s are past: one of them fires, at once.
-    assert_eq!(desk.calls().iter().map(Call::seconds).collect::<Vec<_>>(), [60, 210, 360]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_was_missed_while_nothing_ran_fires_once() {
-    let desk = Desk::paused();
-    let functions = [timer("t", "0 */10 * * * *")];
-    desk.host(&functions, good).run_until(after(1)).await.unwrap();
-    tokio::time::advance(Duration::from_secs(3600)).await;
-
-    desk.host(&functions, good).run_until(after(2)).await.unwrap();
-
-    let calls = desk.calls();
-    assert_eq!(calls.iter().map(Call::seconds).collect::<Vec<_>>(), [600, 4200, 4800]);
-    let past_due: Vec<bool> =
-        calls.iter().map(|it| it.body["Data"]["timer"]["IsPastDue"].as_bool().unwrap()).collect();
-    assert_eq!(past_due, [false, true, false]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_changed_schedule_is_not_past_due() {
-    let desk = Desk::paused();
-    desk.host(&[timer("t", "0 */10 * * * *")], good).run_until(after(1)).await.unwrap();
-    tokio::time::advance(Duration::from_secs(3600)).await;
-
-    desk.host(&[timer("t", "0 0 */3 * * *")], good).run_until(after(1)).await.unwrap();
-
-    assert_eq!(desk.calls()[1].seconds(), 3 * 3600);
-    assert_eq!(desk.calls()[1].body["Data"]["timer"]["IsPastDue"], false);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_fast_timer_has_no_status() {
-    let desk = Desk::paused();
-    desk.host(&[timer("t", "*/10 * * * * *")], good).run_until(after(2)).await.unwrap();
-
-    assert_eq!(desk.calls()[1].body["Data"]["timer"]["ScheduleStatus"], Value::Null);
-}
-
-#[tokio::test(start_paused = true)]
-async fn on_a_desk_time_goes_from_one_thing_due_to_the_next() {
-    let desk = Desk::jumping();
-    let clock = Arc::clone(&desk.clock);
-    let host = desk.host(&[queue("a"), timer("t", "0 0 * * * *")], move |call: Call| {
-        let clock = Arc::clone(&clock);
-        async move {
-            // However long the handler takes by the machine's clock, the desk's stands still.
-            tokio::time::sleep_until(tokio::time::Instant::now() + Duration::from_secs(100)).await;
-            assert_eq!(clock.now(), call.at);
-            good(call).await
-        }
-    });
-    desk.send("a", "later", 86_000);
-    desk.send("a", "soon", 30);
-
-    host.run_until(after(26)).await.unwrap();
-
-    let calls = desk.calls();
-    let messages: Vec<(String, i64)> =
-        calls.iter().filter(|it| it.function == "a").map(|it| (it.text(), it.seconds())).collect();
-    assert_eq!(messages, [("soon".to_owned(), 30), ("later".to_owned(), 86_000)]);
-    let timers: Vec<i64> =
-        calls.iter().filter(|it| it.function == "t").map(Call::seconds).collect();
-    assert_eq!(timers, (1..=24).map(|hour| hour * 3600).collect::<Vec<_>>());
-}
-
-#[tokio::test(start_paused = true)]
-async fn on_a_desk_a_hanging_call_does_not_make_time_skip_others() {
-    let desk = Desk::jumping();
-    let host = desk.host(&[queue("a"), timer("t", "0 * * * * *")], |call: Call| async move {
-        if call.function == "a" && call.seconds() == 0 {
-            return StatusCode::NO_CONTENT.into_response();
-        }
-        good(call).await
-    });
-    desk.send("a", "hangs", 0);
-
-    host.run_until(after(7)).await.unwrap();
-
-    let times: Vec<(String, i64)> =
-        desk.calls().iter().map(|it| (it.function.clone(), it.seconds())).collect();
-    let expected =
-        [("a", 0), ("t", 60), ("t", 120), ("t", 180), ("t", 240), ("a", 300), ("t", 300)];
-    let mut sorted = times.clone();
-    sorted.sort_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
-    assert_eq!(sorted, expected.map(|(function, at)| (function.to_owned(), at)));
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_same_state_gives_the_same_story() {
-    let mut stories = Vec::new();
-    for _ in 0..2 {
-        let desk = Desk::jumping();
-        let host = desk.host(&[queue("a"), queue("b"), timer("t", "0 * * * * *")], good);
-        for number in 0..20 {
-            desk.send(
-                if number % 3 == 0 { "a" } else { "b" },
-                &number.to_string(),
-                number * 7 % 40,
-            );
-        }
-        let mut story = Vec::new();
-        host.run_until(|activity| {
-            story.push(format!("{activity:?}"));
-            story.len() >= 60
-        })
-        .await
-        .unwrap();
-        stories.push(story);
-    }
-
-    assert_eq!(stories[0], stories[1]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -550,60 +399,7 @@ async fn a_handler_that_cannot_be_reached_is_a_failure() {
     .unwrap();
     desk.send("a", "x", 0);
 
-    host.run_until(after(10)).await.unwrap();
+    run(&host, after(10)).await;
 
     assert_eq!(desk.bus.counts().unwrap()["a"].dead, 1);
-}
-
-async fn post(host: &Arc<Host>, path: &str, key: Option<&str>) -> (u16, String) {
-    let mut request =
-        Request::post(path).header("host", "desk").header("content-type", "application/json");
-    if let Some(key) = key {
-        request = request.header("x-functions-key", key);
-    }
-    let request = request.body(Body::from(r#"{"reason":"x"}"#)).unwrap();
-    let answer = host.router().oneshot(request).await.unwrap();
-    let status = answer.status().as_u16();
-    let body = answer.into_body().collect().await.unwrap().to_bytes();
-    (status, String::from_utf8(body.to_vec()).unwrap())
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_request_wakes_its_function_and_gets_its_output() {
-    let desk = Desk::paused();
-    let host = desk.host(&[route("api", "images/{name}/{verb}", "function")], |_| async {
-        let res = json!({"statusCode": 202, "headers": {"Content-Type": "application/json"},
-            "body": "{\"id\":1}"});
-        axum::Json(json!({ "Outputs": { "res": res } })).into_response()
-    });
-
-    let answer = post(&host, "/api/images/web/rebuild?force=true", None).await;
-
-    assert_eq!(answer, (202, "{\"id\":1}".to_owned()));
-    let call = &desk.calls()[0].body["Data"]["req"];
-    assert_eq!(call["Url"], "http://desk/api/images/web/rebuild?force=true");
-    assert_eq!(call["Params"], json!({ "name": "web", "verb": "rebuild" }));
-    assert_eq!(call["Body"], r#"{"reason":"x"}"#);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_request_needs_the_key_unless_the_function_is_anonymous() {
-    let desk = Desk::paused();
-    let functions = [route("locked", "locked", "function"), route("open", "open", "anonymous")];
-    let host = desk.host_with("00:05:00", "00:05:00", Some("key"), &functions, good);
-
-    assert_eq!(post(&host, "/api/locked", None).await.0, 401);
-    assert_eq!(post(&host, "/api/locked", Some("guess")).await.0, 401);
-    assert_eq!(post(&host, "/api/locked", Some("key")).await.0, 204);
-    assert_eq!(post(&host, "/api/locked?code=key", None).await.0, 204);
-    assert_eq!(post(&host, "/api/open", None).await.0, 204);
-    assert_eq!(post(&host, "/api/none", Some("key")).await.0, 404);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_failed_request_is_answered_500() {
-    let desk = Desk::paused();
-    let host = desk.host(&[route("api", "x", "anonymous")], bad);
-
-    assert_eq!(post(&host, "/api/x", None).await, (500, String::new()));
 }

@@ -19,6 +19,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Identity, Principal};
+use crate::estate::MissingRole;
 
 /// How Azure Resource Manager asks for a better token.
 const CHALLENGE: &str =
@@ -28,7 +29,8 @@ const CHALLENGE: &str =
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     Arm,
-    Bus,
+    /// Whose answer to a missing role is a question.
+    Bus(MissingRole),
     Blob,
 }
 
@@ -71,7 +73,7 @@ impl Identity {
         }
         let audiences: &[&str] = match service {
             Service::Arm => &super::ARM,
-            Service::Bus => &super::BUS,
+            Service::Bus(_) => &super::BUS,
             Service::Blob => &super::BLOB,
         };
         if !is_audience(&claims.aud, audiences) {
@@ -116,7 +118,7 @@ async fn enter(
         Ok(()) => next.run(request).await,
         Err(no) => match service {
             Service::Arm => no.by_arm(&request),
-            Service::Bus => no.by_bus(),
+            Service::Bus(missing_role) => no.by_bus(missing_role),
             Service::Blob => no.by_blob(),
         },
     }
@@ -171,7 +173,11 @@ impl No {
     }
 
     /// Service Bus tells by its status alone; the text is for people.
-    fn by_bus(self) -> Response {
+    fn by_bus(self, missing_role: MissingRole) -> Response {
+        let status = match self {
+            No::NotAllowed(_) => missing_role.into(),
+            No::Expired { .. } | No::OtherAudience(_) | No::Nobody => StatusCode::UNAUTHORIZED,
+        };
         let detail = match self {
             No::Expired { .. } => "ExpiredToken: The token is expired.",
             No::OtherAudience(_) => {
@@ -182,9 +188,10 @@ impl No {
                 "Unauthorized access. 'Send,Listen' claim(s) are required to perform this operation."
             }
         };
-        let body = format!("<Error><Code>401</Code><Detail>{detail}</Detail></Error>");
+        let body =
+            format!("<Error><Code>{}</Code><Detail>{detail}</Detail></Error>", status.as_u16());
         let headers = [(CONTENT_TYPE, "application/xml; charset=utf-8")];
-        (StatusCode::UNAUTHORIZED, headers, body).into_response()
+        (status, headers, body).into_response()
     }
 
     /// Storage's words: <https://learn.microsoft.com/rest/api/storageservices/common-rest-api-error-codes>.
@@ -287,7 +294,7 @@ mod tests {
 
     const DOORS: [(Service, &str); 3] = [
         (Service::Arm, "https://management.azure.com"),
-        (Service::Bus, "https://servicebus.azure.net"),
+        (Service::Bus(MissingRole::Unauthorized), "https://servicebus.azure.net"),
         (Service::Blob, "https://storage.azure.com"),
     ];
 

@@ -47,7 +47,7 @@ async fn of_each_session_one_message_at_a_time_and_in_order() {
         send(&desk, session, id);
     }
 
-    host.run_until(after(5)).await.unwrap();
+    run(&host, after(5)).await;
 
     let calls: Vec<(String, i64)> =
         desk.calls().iter().map(|it| (it.text(), it.seconds())).collect();
@@ -71,7 +71,7 @@ async fn a_session_goes_on_with_its_first_message_when_that_failed() {
     send(&desk, "x", "x1");
     send(&desk, "x", "x2");
 
-    host.run_until(after(3)).await.unwrap();
+    run(&host, after(3)).await;
 
     let calls: Vec<String> = desk.calls().iter().map(Call::text).collect();
     assert_eq!(calls, ["x1", "x1", "x2"]);
@@ -85,7 +85,7 @@ async fn a_function_that_takes_many_gets_all_that_is_there_and_one_call_at_a_tim
         desk.send("a", id, 0);
     }
 
-    host.run_until(after(2)).await.unwrap();
+    run(&host, after(2)).await;
 
     let calls: Vec<(String, i64)> = desk
         .calls()
@@ -108,7 +108,7 @@ async fn a_batch_is_given_back_as_a_whole() {
     desk.send("a", "1", 0);
     desk.send("a", "2", 0);
 
-    host.run_until(after(2)).await.unwrap();
+    run(&host, after(2)).await;
 
     assert_eq!(desk.calls().len(), 2);
     assert_eq!(desk.bus.counts().unwrap()["a"], crate::bus::Counts::default());
@@ -122,7 +122,7 @@ async fn a_batch_of_a_session_holds_no_other_session() {
         send(&desk, session, id);
     }
 
-    host.run_until(after(2)).await.unwrap();
+    run(&host, after(2)).await;
 
     let batches: Vec<Value> =
         desk.calls().iter().map(|it| it.body["Data"]["messages"].clone()).collect();
@@ -134,7 +134,7 @@ async fn a_retry_is_the_same_invocation_and_says_which_attempt_it_is() {
     let desk = Desk::paused();
     let host = desk.host(&[retried(timer("t", "0 */10 * * * *"))], bad);
 
-    host.run_until(after(1)).await.unwrap();
+    run(&host, after(1)).await;
 
     let calls = desk.calls();
     let context = |it: &Call| it.body["Metadata"]["RetryContext"].clone();
@@ -155,7 +155,7 @@ async fn a_message_keeps_its_lock_between_attempts_and_is_given_back_after_the_l
     });
     desk.send("a", "x", 0);
 
-    host.run_until(after(2)).await.unwrap();
+    run(&host, after(2)).await;
 
     let calls = desk.calls();
     let told: Vec<(i64, Value)> = calls
@@ -175,7 +175,7 @@ async fn a_hanging_message_keeps_its_lock_until_the_function_ends() {
     });
     desk.send("a", "x", 0);
 
-    host.run_until(after(2)).await.unwrap();
+    run(&host, after(2)).await;
 
     assert_eq!(desk.calls().iter().map(Call::seconds).collect::<Vec<_>>(), [0, 300]);
 }
