@@ -62,7 +62,7 @@ const MOST_WAKES: u32 = 16;
 /// at once, and ten failures end in the dead-letter queue.
 const HOLD: TimeDelta = TimeDelta::seconds(30);
 
-/// What is appended to a stream: one entry after another.
+/// What is appended to a stream: one entry after another. With none at all, what it owes is sent again.
 pub type Record = (Stream, Vec<Vec<Event>>);
 
 /// The function app: what every invocation shares.
@@ -470,6 +470,7 @@ impl App {
         let mut all = true;
         let mut sent = 0;
         for (mut stream, entries) in records {
+            let again = entries.is_empty();
             let before = stream.state.clone();
             for events in entries {
                 let appended = self.ledger.append(&mut stream, cx.draft(events)).await;
@@ -485,7 +486,10 @@ impl App {
             }
             if let StreamName::Image(image) = &stream.name {
                 let image = image.clone();
-                sent += self.send_spaced(cx, &image, &before, &stream.state, sent).await?;
+                sent += match again {
+                    true => self.send_again(cx, &image, &stream.state, sent).await?,
+                    false => self.send_spaced(cx, &image, &before, &stream.state, sent).await?,
+                };
             }
         }
         Ok(all)

@@ -32,7 +32,27 @@ impl App {
         after: &State,
         place: usize,
     ) -> Result<usize, Ill> {
-        let wishes = new_wishes(before, after);
+        self.send_wishes(cx, image, &new_wishes(before, after), place).await
+    }
+
+    /// Sends what `state` has owed for some minutes, under the ids that it would have had then.
+    pub(crate) async fn send_again(
+        &self,
+        cx: &Context,
+        image: &ImageName,
+        state: &State,
+        place: usize,
+    ) -> Result<usize, Ill> {
+        self.send_wishes(cx, image, &state.unanswered(cx.now), place).await
+    }
+
+    async fn send_wishes(
+        &self,
+        cx: &Context,
+        image: &ImageName,
+        wishes: &[Wake],
+        place: usize,
+    ) -> Result<usize, Ill> {
         for (index, wish) in wishes.iter().enumerate() {
             let (pointer, due) = first_message(image, wish);
             let wanted = due.max(cx.now) + pace::spacing(pointer.function, place + index);

@@ -9,7 +9,8 @@ use crate::{Context, Failure, Record};
 const REPORT_EVERY: u32 = 3;
 
 /// Raises the generation of every overdue wish, of images that left the catalog too; messages of
-/// the older chain are dropped when they arrive.
+/// the older chain are dropped when they arrive. What is not overdue yet is sent again as it was,
+/// which costs nothing where it had been sent: the queue drops an id that it has had.
 pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
     let mut records = Vec::new();
 
@@ -27,6 +28,9 @@ pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
             }
         }
         if events.is_empty() {
+            if !stream.state.unanswered(cx.now).is_empty() {
+                records.push((stream, Vec::new()));
+            }
             continue;
         }
         let mut entries = vec![events];

@@ -1,9 +1,12 @@
 //! What a state still owes: every message that must be sent, found again at any time.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::State;
 use crate::wake::{Function, Subject, Task, Wake};
+
+/// A step that looks but once has answered after so long.
+const ANSWERS_WITHIN: TimeDelta = TimeDelta::minutes(10);
 
 impl State {
     /// Every message that must be sent. Sending one twice does no harm: it has the same id.
@@ -45,6 +48,17 @@ impl State {
     pub fn overdue(&self, now: DateTime<Utc>) -> Vec<Wake> {
         let late = |wake: &Wake| now > wake.task.due + wake.task.function.patience();
         self.wants().into_iter().filter(late).collect()
+    }
+
+    /// What has been due for some minutes and is not overdue yet: the message may never have been
+    /// sent, because the bus was ill when it was to be.
+    pub fn unanswered(&self, now: DateTime<Utc>) -> Vec<Wake> {
+        let since = now - ANSWERS_WITHIN;
+        let waits = |wake: &Wake| {
+            let task = &wake.task;
+            task.due < since && now <= task.due + task.function.patience()
+        };
+        self.wants().into_iter().filter(waits).collect()
     }
 
     pub(super) fn tasks_mut(&mut self) -> impl Iterator<Item = &mut Task> {

@@ -92,13 +92,15 @@ impl Conditions {
 
     /// The last instant until `now` at which every lock was lost.
     pub(super) fn locks_lost_by(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.troubles.locks_lost.iter().rfind(|it| **it <= now).copied()
+        let until_now = self.troubles.locks_lost.partition_point(|it| *it <= now);
+        self.troubles.locks_lost[..until_now].last().copied()
     }
 
     /// When a lock is over that was taken or renewed at `since` and lasts for `lock`.
     pub(super) fn end_of_lock(&self, since: DateTime<Utc>, lock: TimeDelta) -> DateTime<Utc> {
-        let lost = self.troubles.locks_lost.iter().find(|it| **it > since);
-        lost.copied().unwrap_or(DateTime::<Utc>::MAX_UTC).min(since + lock)
+        let before = self.troubles.locks_lost.partition_point(|it| *it <= since);
+        let lost = self.troubles.locks_lost.get(before).copied();
+        lost.map_or(since + lock, |lost| lost.min(since + lock))
     }
 
     fn missing_queue(&self) -> StatusCode {
