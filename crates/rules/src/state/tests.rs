@@ -297,6 +297,19 @@ fn what_is_overdue_is_woken_under_a_higher_generation_and_the_old_chain_is_dropp
 }
 
 #[test]
+fn what_is_due_and_not_overdue_is_unanswered_after_ten_minutes() {
+    let story = story().triggered(0).opened("1.0.0").built("1.0.0");
+    let task = story.state.wants()[0].task.clone();
+    let (second, patience) = (TimeDelta::seconds(1), task.function.patience());
+    let unanswered = |after: TimeDelta| story.state.unanswered(task.due + after).len();
+
+    assert_eq!(unanswered(TimeDelta::minutes(10)), 0, "it may be at work");
+    assert_eq!(unanswered(TimeDelta::minutes(10) + second), 1);
+    assert_eq!(unanswered(patience), 1);
+    assert_eq!(unanswered(patience + second), 0, "then it is woken");
+}
+
+#[test]
 fn a_hold_pauses_the_ring_and_its_end_resumes_it() {
     let version = number("1.0.0");
     let story = story().triggered(0).opened("1.0.0").replicated("1.0.0");

@@ -1,19 +1,17 @@
 //! One call of the handler: what is sent, how long is waited, and what counts as its end.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, TRANSFER_ENCODING, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use chrono::{DateTime, SecondsFormat, Utc};
+use http::header::{CONTENT_TYPE, TRANSFER_ENCODING, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use seam::{Fault, Request};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::activity::{Activity, Outcome};
 use super::answer::{self, Answer, Reply};
 use super::envelope::{self, Payload, System};
-use super::process::{Process, ProcessState};
+use super::redirect;
+use super::renewal::Renewal;
 use super::{Function, Host};
 use crate::bus::Delivery;
 use crate::database::Database;
@@ -23,12 +21,6 @@ use crate::desk::Hold;
 const VERSION: &str = "4.1037.0.0";
 /// The longest answer that is read; the real host has no limit.
 const LARGEST_ANSWER_BYTES: usize = 64 * 1024 * 1024;
-/// How long the handler's end may go unnoticed: a refused connection may be its first sign.
-const NOTICE: std::time::Duration = std::time::Duration::from_secs(1);
-/// A handler that starts is waited for so many times as long as it may take.
-const STARTS_WAITED_FOR: i32 = 4;
-/// .NET's `HttpClient` follows no more.
-const MOST_REDIRECTS: usize = 50;
 
 /// Makes the table that numbers invocations.
 pub(super) fn create(database: &Database) -> rusqlite::Result<()> {
@@ -205,46 +197,6 @@ struct Attempt {
     failure: Option<String>,
 }
 
-/// The lock of the message that is worked on, kept until a function may have it no longer. Nobody
-/// renews those of a batch.
-struct Renewal<'a> {
-    delivery: Option<&'a Delivery>,
-    locked_until: DateTime<Utc>,
-    until: DateTime<Utc>,
-    lock: TimeDelta,
-}
-
-impl<'a> Renewal<'a> {
-    fn of(invocation: &'a Invocation, longest: TimeDelta) -> Renewal<'a> {
-        let now = invocation.began;
-        let delivery = match &invocation.asked {
-            Asked::Told(Payload::Message { delivery, .. }) => Some(&**delivery),
-            Asked::Told(_) | Asked::Forwarded(_) => None,
-        };
-        let locked_until = delivery.map_or(now, |it| it.locked_until);
-        Renewal { delivery, locked_until, until: now + longest, lock: locked_until - now }
-    }
-
-    /// When the lock is to be renewed next: a quarter before its end.
-    fn due(&self) -> Option<DateTime<Utc>> {
-        self.delivery?;
-        let due = self.locked_until - self.lock / 4;
-        (due < self.until).then_some(due)
-    }
-
-    fn renew(&mut self, host: &Host) {
-        let Some(delivery) = self.delivery else { return };
-        match host.bus.renew(delivery) {
-            Ok(until) => self.locked_until = until,
-            Err(error) => {
-                let message = &delivery.message_id;
-                tracing::warn!(%message, %error, "The lock on {message} cannot be renewed");
-                self.delivery = None;
-            }
-        }
-    }
-}
-
 /// What ended a wait for the handler.
 enum Woken {
     Answered(std::result::Result<Came, Fault>),
@@ -323,7 +275,7 @@ impl Host {
                 Woken::Killed => (killed(), hold),
                 Woken::TimeOut => (self.time_out(function), hold),
                 Woken::LockDue => {
-                    renewal.renew(self);
+                    renewal.renew(&self.bus);
                     continue;
                 }
             };
@@ -346,7 +298,7 @@ impl Host {
             if until.is_some_and(|until| self.clock.now() >= until) {
                 return hold;
             }
-            renewal.renew(self);
+            renewal.renew(&self.bus);
         }
     }
 
@@ -375,7 +327,7 @@ impl Host {
             let function = invocation.function.name.as_str();
             let state = self.handler_is_up(function).await?;
             let sent = match &invocation.asked {
-                Asked::Told(_) => self.follow(request.clone()).await,
+                Asked::Told(_) => redirect::follow(&*self.wire, request.clone()).await,
                 Asked::Forwarded(_) => self.wire.send(request.clone()).await,
             };
             match sent {
@@ -396,90 +348,6 @@ impl Host {
         }
     }
 
-    /// Sends `request`, and on to wherever the answer points, as .NET's client does unasked.
-    async fn follow(&self, mut request: Request) -> std::result::Result<seam::Response, Fault> {
-        for _ in 0..MOST_REDIRECTS {
-            let before = request.clone();
-            let response = self.wire.send(request).await?;
-            match redirected(before, response.status, &response.headers) {
-                Some(next) => request = next,
-                None => return Ok(response),
-            }
-        }
-        self.wire.send(request).await
-    }
-
-    /// Waits while the handler's process starts. One that ended for good is not waited for: it
-    /// refuses the call.
-    ///
-    /// # Errors
-    /// When it does not become ready; the host ends then.
-    async fn handler_is_up(&self, function: &str) -> std::result::Result<ProcessState, Fault> {
-        let Some(process) = self.process_of(function) else {
-            return Ok(ProcessState::Ended);
-        };
-        let mut state = process.state();
-        let up = |it: &ProcessState| match it {
-            ProcessState::Ready { .. } | ProcessState::Ended => true,
-            ProcessState::Starting => false,
-        };
-        let longest = self.package.settings.initialization_timeout * STARTS_WAITED_FOR;
-        let longest = longest.to_std().unwrap_or_default();
-        match tokio::time::timeout(longest, state.wait_for(up)).await {
-            // Fails only when the supervisor is gone, and then nothing starts any more.
-            Ok(state) => Ok(state.map_or(ProcessState::Ended, |it| it.clone())),
-            Err(_) => {
-                self.gave_up.send_replace(true);
-                let why = "initialization timed out and the host is shutting down";
-                Err(Fault::NotSent(why.to_owned()))
-            }
-        }
-    }
-
-    /// Whether a handler that refused a call turns out to be starting again.
-    async fn comes_back(&self, function: &str, was: ProcessState) -> bool {
-        let Some(process) = self.process_of(function) else {
-            return false;
-        };
-        let mut state = process.state();
-        let changed = state.wait_for(|it| *it != was && *it != ProcessState::Ended);
-        tokio::time::timeout(NOTICE, changed).await.is_ok_and(|it| it.is_ok())
-    }
-
-    /// The process that `function` runs in.
-    fn process_of(&self, function: &str) -> Option<&Arc<Process>> {
-        self.options.isolated.get(function).or(self.options.process.as_ref())
-    }
-
-    /// Where the handler of `function` listens.
-    fn handler_of(&self, function: &str) -> String {
-        let own = self.options.isolated.get(function);
-        own.map_or_else(|| self.options.handler.clone(), |it| it.url())
-    }
-
-    /// Hears of each kill of the process that `function` runs in. Of a function that is not of the
-    /// package there is none.
-    fn kills_of(&self, function: &str) -> watch::Receiver<u64> {
-        self.kills
-            .get(function)
-            .map_or_else(|| watch::Sender::new(0).subscribe(), |it| it.subscribe())
-    }
-
-    /// The time of `function` is out: its process is killed, and with it everything in flight there.
-    fn time_out(&self, function: &str) -> Result {
-        let alone = self.options.isolated.contains_key(function);
-        for (name, kills) in &self.kills {
-            let shares = !alone && !self.options.isolated.contains_key(name);
-            if name == function || shares {
-                kills.send_modify(|it| *it += 1);
-            }
-        }
-        if let Some(process) = self.process_of(function) {
-            process.kill();
-        }
-        Result::TimedOut
-    }
-
     async fn reached(&self, at: Option<DateTime<Utc>>) {
         match at {
             Some(at) => self.clock.sleep_until(at).await,
@@ -497,31 +365,4 @@ async fn passed(at: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
-}
-
-/// The request that an answer points at; None when it points nowhere.
-fn redirected(request: Request, status: StatusCode, headers: &HeaderMap) -> Option<Request> {
-    let repeats = match status.as_u16() {
-        300..=303 => false,
-        307 | 308 => true,
-        _ => return None,
-    };
-    let location = headers.get(LOCATION)?.to_str().ok()?;
-    let target = url::Url::parse(&request.uri().to_string()).ok()?.join(location).ok()?;
-    let safe = target.scheme() == "https"
-        || (target.scheme() == "http" && request.uri().scheme_str() == Some("http"));
-    if !safe {
-        return None;
-    }
-    let (mut parts, mut body) = request.into_parts();
-    parts.uri = target.as_str().parse::<Uri>().ok()?;
-    parts.headers.remove(HOST);
-    if !repeats && parts.method == Method::POST {
-        parts.method = Method::GET;
-        body = Bytes::new();
-        for name in [TRANSFER_ENCODING, CONTENT_TYPE, CONTENT_LENGTH] {
-            parts.headers.remove(name);
-        }
-    }
-    Some(Request::from_parts(parts, body))
 }
