@@ -148,13 +148,7 @@ impl Desk {
                 Arc::new(move |event| drop(events.send(event))),
             ))
         };
-        let mut isolated = BTreeMap::new();
-        if args.isolate {
-            for function in &package.functions {
-                isolated.insert(function.name.clone(), start()?);
-            }
-        }
-        let shared = if isolated.is_empty() { Some(start()?) } else { None };
+        let (shared, isolated) = package.start(args.isolate, start)?;
         let processes: Vec<Arc<Process>> = isolated.values().chain(&shared).cloned().collect();
         let host = Host::new(
             package,
