@@ -44,6 +44,15 @@ pub(crate) async fn refusals(bus: Bus) -> String {
     }
     format!(
         "a missing queue {missing}, a missing role {stranger}, {largest} KiB are taken and more is \
-         {refusal}"
+         {refusal}: missingQueue: {}, missingRole: {}, largeMessage: {}",
+        named(missing, [(410, "gone"), (404, "notFound")]),
+        named(stranger, [(401, "unauthorized"), (403, "forbidden")]),
+        named(refusal, [(403, "forbidden"), (413, "tooLarge")]),
     )
+}
+
+/// What an estate calls the answer `status`.
+fn named(status: u16, variants: [(u16, &'static str); 2]) -> &'static str {
+    let found = variants.into_iter().find(|(known, _)| *known == status);
+    found.map_or("none of the two; please open an issue", |(_, name)| name)
 }

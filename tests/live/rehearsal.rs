@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sandbox::estate::Estate;
+use sandbox::identity::Principal;
 use sandbox::{Place, Sandbox, SandboxOptions, Time};
 use seam::{Clock, Local, PausedClock, Tokens};
 use serde_json::json;
@@ -212,21 +213,33 @@ async fn whether_a_version_needs_its_template_is_told_apart() {
     assert_eq!(harmless, "the deletion is answered 202; the replication ends Completed");
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_buss_refusals_are_told() {
-    let (sandbox, _) = open("");
+/// What the bus of these variants is found to say.
+async fn refusals(variants: &str) -> String {
+    let (sandbox, _) = open(variants);
     let wire = Local::to([(BUS.to_owned(), sandbox.routers().bus)]);
+    // The identity that deletes may do nothing else, by the desk's own doors.
+    let expires = chrono::DateTime::<chrono::Utc>::MAX_UTC;
+    let stranger = Principal::Deleter;
+    let stranger = sandbox.identity.token_of(stranger, "https://servicebus.azure.net", expires);
     let bus = bus::Bus {
         address: format!("http://{BUS}"),
         wire: Arc::new(wire),
         queue: "judge_image".to_owned(),
         token: "a-token".to_owned(),
-        stranger: "another-token".to_owned(),
+        stranger,
     };
+    bus::refusals(bus).await
+}
 
-    let said = bus::refusals(bus).await;
+#[tokio::test(start_paused = true)]
+async fn the_buss_refusals_are_told_apart() {
+    let documented = refusals("").await;
+    let other = "missingQueue: notFound, missingRole: forbidden, largeMessage: tooLarge";
+    let others = refusals(other).await;
 
-    // The desk's bus knows no roles: any token may send.
-    let expected = "a missing queue 410, a missing role 201, 255 KiB are taken and more is 403";
-    assert_eq!(said, expected);
+    let expected = "a missing queue 410, a missing role 401, 255 KiB are taken and more is 403: \
+                    missingQueue: gone, missingRole: unauthorized, largeMessage: forbidden";
+    assert_eq!(documented, expected);
+    let expected = "a missing queue 404, a missing role 403, 255 KiB are taken and more is 413: ";
+    assert_eq!(others, format!("{expected}{other}"));
 }

@@ -66,6 +66,7 @@ fn bytes_travel_as_base64_and_do_not_leak() {
 fn everything_that_is_not_bytes_a_date_or_an_object_is_json_in_a_string() {
     let metadata = &message(DataType::Binary, "x")["Metadata"];
 
+    assert_eq!(metadata["MessageId"].as_str().map(|it| it.starts_with('"')), Some(true));
     assert_eq!(metadata["DeliveryCount"], "2");
     assert_eq!(metadata["SequenceNumber"], "5");
     assert_eq!(metadata["EnqueuedTimeUtc"], "2026-09-08T05:59:58");

@@ -353,6 +353,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whether_a_token_without_a_role_is_unauthorized_or_forbidden_is_the_estates_to_say() {
+        let token = token(Principal::Deleter, "https://servicebus.azure.net", 1);
+        for (answer, status) in [(MissingRole::Unauthorized, 401), (MissingRole::Forbidden, 403)] {
+            let refused = knock(Service::Bus(answer), "POST", "/builds/messages", &token).await;
+
+            assert_eq!(refused.0, status);
+            assert!(refused.1.starts_with(&format!("<Error><Code>{status}<")), "{}", refused.1);
+        }
+    }
+
+    #[tokio::test]
     async fn what_this_desk_did_not_give_is_left_to_the_service() {
         for token in ["opaque", "a.b.c", "eyJhbGciOiJub25lIn0.eyJpc3MiOiJ4In0.x"] {
             assert_eq!(knock(Service::Arm, "DELETE", VERSION, token).await.0, 200, "{token}");

@@ -124,3 +124,15 @@ async fn a_reopened_state_goes_on_where_it_was() {
 
     assert_eq!(desk.azure.calls().read, 1);
 }
+
+#[test]
+fn a_trouble_of_the_bus_that_ends_before_it_begins_is_named() {
+    let period = "[{ from: 2026-09-08T00:00:00Z, until: 2026-09-07T00:00:00Z }]";
+    for name in ["throttled", "roleMissing", "queuesMissing", "full"] {
+        let problems = refused(&format!("{HEAD}bus: {{ {name}: {period} }}\n"));
+
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        let told = problems[0].contains(&format!("bus.{name}[0].until"));
+        assert!(told && problems[0].contains("end after it begins"), "{problems:?}");
+    }
+}
