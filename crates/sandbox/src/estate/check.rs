@@ -52,7 +52,10 @@ pub(super) fn check(estate: &Estate) -> Vec<(String, String)> {
     }
     for (name, index, period) in estate.bus.periods() {
         if period.until <= period.from {
-            faults.add(format!("bus.{name}[{index}].until"), "it must end after it begins");
+            faults.add(
+                format!("bus.{name}[{index}].until"),
+                "a trouble of the bus must end after it begins",
+            );
         }
     }
     if estate.cloud.items_per_page == Some(0) {
