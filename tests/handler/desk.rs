@@ -8,12 +8,13 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use contract::{Checked, Verified};
 use ledger::{Draft, Ledger, StreamName};
 use rules::event::Event;
 use sandbox::estate::Estate;
 use sandbox::host::Process;
 use sandbox::serve::Door;
-use sandbox::{Place, Sandbox, SandboxOptions, Time};
+use sandbox::{Place, Routers, Sandbox, SandboxOptions, Time};
 use seam::{Clock, Internet, Outbound, SystemClock, Tokens};
 use tokio::sync::oneshot;
 
@@ -44,6 +45,8 @@ pub(crate) struct Desk {
     environment: BTreeMap<&'static str, String>,
     /// The port of the store.
     store: u16,
+    /// Holds what crosses to Azure Resource Manager against Microsoft's documents.
+    _verified: Verified,
     /// The thread that serves the sandbox ends when this is gone.
     _serves: oneshot::Sender<()>,
 }
@@ -65,18 +68,16 @@ impl Desk {
     /// Starts everything, and returns once the handler answers.
     pub(crate) fn start() -> Desk {
         let estate = Estate::parse(ESTATE).unwrap();
-        let options = SandboxOptions {
-            blob_url: "http://127.0.0.1:1".to_owned(),
-            queues: QUEUES.iter().map(|it| it.parse().unwrap()).collect(),
-            identity_secret: SECRET.to_owned(),
-            retry_after_always: false,
-            bus_key: sandbox::bus::SharedKey::default(),
-        };
+        let queues = QUEUES.iter().map(|it| it.parse().unwrap());
+        let options = SandboxOptions::new("http://127.0.0.1:1", queues, SECRET);
         let time = Time::Told(Arc::new(SystemClock));
         let sandbox = Sandbox::open(&estate, &Place::Memory, time, options).unwrap();
         let (serves, ends) = oneshot::channel::<()>();
         let (tell, told) = mpsc::channel();
-        std::thread::spawn(move || serve(&sandbox, &tell, ends));
+        let verified = Verified::new(Checked::Both);
+        let mut routers = sandbox.routers();
+        routers.arm = verified.around(routers.arm);
+        std::thread::spawn(move || serve(&sandbox, routers, &tell, ends));
         let [arm, bus, blob, identity] = told.recv().unwrap();
 
         let store = blob.rsplit(':').next().unwrap().parse().unwrap();
@@ -92,7 +93,14 @@ impl Desk {
             ("IDENTITY_HEADER", SECRET.to_owned()),
         ]);
         let child = command(&environment).stdout(Stdio::null()).spawn().unwrap();
-        let desk = Desk { handler: Mutex::new(child), port, environment, store, _serves: serves };
+        let desk = Desk {
+            handler: Mutex::new(child),
+            port,
+            environment,
+            store,
+            _verified: verified,
+            _serves: serves,
+        };
         let began = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(began.elapsed() < Duration::from_secs(60), "the handler does not start");
@@ -180,7 +188,12 @@ fn command(environment: &BTreeMap<&'static str, String>) -> Command {
 }
 
 /// Serves the sandbox, with a catalog in force, until nobody needs it any more.
-fn serve(sandbox: &Sandbox, tell: &mpsc::Sender<[String; 4]>, ends: oneshot::Receiver<()>) {
+fn serve(
+    sandbox: &Sandbox,
+    routers: Routers,
+    tell: &mpsc::Sender<[String; 4]>,
+    ends: oneshot::Receiver<()>,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut doors = Vec::new();
@@ -188,7 +201,6 @@ fn serve(sandbox: &Sandbox, tell: &mpsc::Sender<[String; 4]>, ends: oneshot::Rec
             doors.push(Door::bind(0).await.unwrap());
         }
         let urls: Vec<String> = doors.iter().map(Door::url).collect();
-        let routers = sandbox.routers();
         let routers = [routers.arm, routers.bus, routers.blob, routers.identity];
         let doors = doors.into_iter().zip(routers);
         let _servers: Vec<_> =
