@@ -10,6 +10,7 @@ mod finding;
 mod exception;
 mod link;
 mod contract;
+mod outcome;
 mod report;
 mod watch;
 mod verified;
