@@ -38,8 +38,7 @@ impl Contract {
 
     /// Every way in which an answer is not what `Location` leads to: 202 without a body while
     /// `operation` goes on; then 204, or 200 with nothing, with the status once more, or with what
-    /// `operation` declares that it makes (recordings/ib_create_list_delete.json, gallery_e2e.json,
-    /// run_command_action.json).
+    /// `operation` declares that it makes (recordings/ib_create_list_delete.json, gallery_e2e.json).
     pub fn result(&self, operation: Option<&Operation>, exchange: &Exchange) -> Vec<Finding> {
         let empty = exchange.answered.is_empty();
         match exchange.status {
