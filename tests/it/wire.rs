@@ -1,5 +1,6 @@
 //! What crosses in every test, held against Microsoft's documents where they are at hand.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -16,6 +17,17 @@ use seam::{Local, Outbound, Tokens, ToldClock};
 use serde_json::Value;
 
 use crate::desk::{ARM, Desk};
+
+/// The arguments with which `up` holds its wire against the documents, where they are at hand.
+pub(crate) fn verify_wire() -> Vec<OsString> {
+    let folder = reference().into_iter();
+    folder.flat_map(|it| ["--verify-wire".into(), it.into_os_string()]).collect()
+}
+
+/// Fails when a line of `up --json` tells of a violation.
+pub(crate) fn is_not_violated(line: &Value) {
+    assert_ne!(line["event"], "wireViolated", "{line}");
+}
 
 /// Replaces `from` by `to` in a body.
 fn renamed(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {

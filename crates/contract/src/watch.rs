@@ -7,11 +7,11 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::USER_AGENT;
 use http::{HeaderMap, Method, StatusCode};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Collected};
 use serde_json::Value;
 
 use crate::contract::{Contract, Found};
@@ -77,8 +77,10 @@ impl Watch {
 
     async fn pass(&self, request: Request, next: Next) -> Response {
         let (parts, body) = request.into_parts();
-        // A body that breaks off reaches the router as far as it came.
-        let sent = body.collect().await.map(|it| it.to_bytes()).unwrap_or_default();
+        // A request that breaks off is none: its sender is gone, and nobody answers for it.
+        let Ok(sent) = body.collect().await.map(Collected::to_bytes) else {
+            return StatusCode::BAD_REQUEST.into_response();
+        };
         let path = parts.uri.path_and_query().map_or("/", |it| it.as_str()).to_owned();
         let (method, asked) = (parts.method.clone(), parts.headers.clone());
         let response = next.run(Request::from_parts(parts, Body::from(sent.clone()))).await;

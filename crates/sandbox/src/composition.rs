@@ -282,6 +282,7 @@ pub fn open_database(file: Option<&Path>) -> Result<Database, SandboxError> {
 
 #[cfg(test)]
 mod tests {
+    use contract::{Checked, Verified};
     use tower::ServiceExt;
 
     use super::*;
@@ -382,7 +383,8 @@ subscriptions:
         let options = SandboxOptions::new("http://127.0.0.1:1", [], "secret");
         let time = Time::Desk(Speed::Jump);
         let sandbox = Sandbox::open(&estate, &Place::Memory, time, options).unwrap();
-        let cloud = sandbox.cloud(sandbox.routers().arm);
+        let verified = Verified::new(Checked::Answers);
+        let cloud = sandbox.cloud(verified.around(sandbox.routers().arm));
         let ask = async |path: String| {
             let request = http::Request::get(path).header("authorization", "Bearer token");
             let request = request.body(axum::body::Body::empty()).unwrap();

@@ -125,7 +125,7 @@ pub(crate) struct Desk {
     pub(crate) blobs: Arc<Blobs>,
     pub(crate) bus: Arc<Bus>,
     /// Holds every answer against Microsoft's documents.
-    verified: Verified,
+    pub(crate) verified: Verified,
 }
 
 /// An answer, read whole.
