@@ -8,12 +8,13 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use contract::{Checked, Verified};
 use ledger::{Draft, Ledger, StreamName};
 use rules::event::Event;
 use sandbox::estate::Estate;
 use sandbox::host::Process;
 use sandbox::serve::Door;
-use sandbox::{Place, Sandbox, SandboxOptions, Time};
+use sandbox::{Place, Routers, Sandbox, SandboxOptions, Time};
 use seam::{Clock, Internet, Outbound, SystemClock, Tokens};
 use tokio::sync::oneshot;
 
@@ -30,11 +31,35 @@ const CATALOG: &str = r#"{"catalog":"contoso",
         "resourceGroup":"rg","name":"gal","location":"westeurope"},
     "build":{"resourceGroup":"rg-builds","identity":"/subscriptions/x"},
     "consumers":{},"images":[]}"#;
+/// An image, for whoever wants a step to find something.
+const IMAGE: &str = r#"{"name":"ubuntu-base",
+    "identifier":{"publisher":"contoso","offer":"ubuntu","sku":"base"},"os":"linux",
+    "base":{"platform":{"publisher":"Canonical","offer":"jammy","sku":"22_04-lts-gen2"}},
+    "schedule":{"patchTuesday":{"daysAfter":1,"at":"02:00","zone":"Europe/Amsterdam"}},
+    "rings":[{"name":"first","regions":["westeurope"]}]}"#;
 const ESTATE: &str = "start: 2026-09-07T06:00:00Z
 tenant: 72f988bf-86f1-41af-91ab-2d7cd011db47
 subscriptions:
   - id: 6f9619ff-8b86-4d11-b42d-00c04fc964ff
     name: images
+    resourceGroups: [{ name: rg, location: westeurope }]
+marketplace:
+  - publisher: Canonical
+    offer: jammy
+    sku: 22_04-lts-gen2
+    os: ubuntu/22.04
+    versions: [{ version: 22.04.202608090, released: 2026-08-09T00:00:00Z }]
+galleries:
+  - subscription: 6f9619ff-8b86-4d11-b42d-00c04fc964ff
+    resourceGroup: rg
+    name: gal
+    location: westeurope
+    definitions:
+      - name: ubuntu-base
+        publisher: contoso
+        offer: ubuntu
+        sku: base
+        versions: [{ number: 1.0.0, published: 2026-08-01T00:00:00Z, regions: [westeurope] }]
 ";
 
 /// A handler that answers, until it is dropped.
@@ -44,6 +69,8 @@ pub(crate) struct Desk {
     environment: BTreeMap<&'static str, String>,
     /// The port of the store.
     store: u16,
+    /// Holds what crosses to Azure Resource Manager against Microsoft's documents.
+    _verified: Verified,
     /// The thread that serves the sandbox ends when this is gone.
     _serves: oneshot::Sender<()>,
 }
@@ -64,19 +91,26 @@ pub(crate) fn handler() -> PathBuf {
 impl Desk {
     /// Starts everything, and returns once the handler answers.
     pub(crate) fn start() -> Desk {
+        Desk::with(CATALOG.to_owned())
+    }
+
+    /// The same, with an image in the catalog.
+    pub(crate) fn with_an_image() -> Desk {
+        Desk::with(CATALOG.replace("\"images\":[]", &format!("\"images\":[{IMAGE}]")))
+    }
+
+    fn with(catalog: String) -> Desk {
         let estate = Estate::parse(ESTATE).unwrap();
-        let options = SandboxOptions {
-            blob_url: "http://127.0.0.1:1".to_owned(),
-            queues: QUEUES.iter().map(|it| it.parse().unwrap()).collect(),
-            identity_secret: SECRET.to_owned(),
-            retry_after_always: false,
-            bus_key: sandbox::bus::SharedKey::default(),
-        };
+        let queues = QUEUES.iter().map(|it| it.parse().unwrap());
+        let options = SandboxOptions::new("http://127.0.0.1:1", queues, SECRET);
         let time = Time::Told(Arc::new(SystemClock));
         let sandbox = Sandbox::open(&estate, &Place::Memory, time, options).unwrap();
         let (serves, ends) = oneshot::channel::<()>();
         let (tell, told) = mpsc::channel();
-        std::thread::spawn(move || serve(&sandbox, &tell, ends));
+        let verified = Verified::new(Checked::Both);
+        let mut routers = sandbox.routers();
+        routers.arm = verified.around(routers.arm);
+        std::thread::spawn(move || serve(&sandbox, routers, &catalog, &tell, ends));
         let [arm, bus, blob, identity] = told.recv().unwrap();
 
         let store = blob.rsplit(':').next().unwrap().parse().unwrap();
@@ -92,7 +126,14 @@ impl Desk {
             ("IDENTITY_HEADER", SECRET.to_owned()),
         ]);
         let child = command(&environment).stdout(Stdio::null()).spawn().unwrap();
-        let desk = Desk { handler: Mutex::new(child), port, environment, store, _serves: serves };
+        let desk = Desk {
+            handler: Mutex::new(child),
+            port,
+            environment,
+            store,
+            _verified: verified,
+            _serves: serves,
+        };
         let began = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(began.elapsed() < Duration::from_secs(60), "the handler does not start");
@@ -180,7 +221,13 @@ fn command(environment: &BTreeMap<&'static str, String>) -> Command {
 }
 
 /// Serves the sandbox, with a catalog in force, until nobody needs it any more.
-fn serve(sandbox: &Sandbox, tell: &mpsc::Sender<[String; 4]>, ends: oneshot::Receiver<()>) {
+fn serve(
+    sandbox: &Sandbox,
+    routers: Routers,
+    catalog: &str,
+    tell: &mpsc::Sender<[String; 4]>,
+    ends: oneshot::Receiver<()>,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut doors = Vec::new();
@@ -188,19 +235,18 @@ fn serve(sandbox: &Sandbox, tell: &mpsc::Sender<[String; 4]>, ends: oneshot::Rec
             doors.push(Door::bind(0).await.unwrap());
         }
         let urls: Vec<String> = doors.iter().map(Door::url).collect();
-        let routers = sandbox.routers();
         let routers = [routers.arm, routers.bus, routers.blob, routers.identity];
         let doors = doors.into_iter().zip(routers);
         let _servers: Vec<_> =
             doors.map(|(door, router)| door.open(router, &sandbox.holds)).collect();
-        publish(&urls[2]).await;
+        publish(&urls[2], catalog).await;
         tell.send(urls.try_into().unwrap()).unwrap();
         // An error means that the desk is gone, which is what is waited for.
         let _ = ends.await;
     });
 }
 
-async fn publish(blob: &str) {
+async fn publish(blob: &str, catalog: &str) {
     let (wire, clock) = (Arc::new(Internet::default()), Arc::new(SystemClock));
     let now = clock.now();
     let host = blob.trim_start_matches("http://").to_owned();
@@ -209,7 +255,7 @@ async fn publish(blob: &str) {
     let address = format!("{blob}/{}/{}", CONTAINER.0, CONTAINER.1);
     let store = seam::store::open(&address, &outbound).unwrap();
     let ledger = Ledger::new(store, "contoso".to_owned().try_into().unwrap());
-    let catalog: rules::catalog::Catalog = serde_json::from_str(CATALOG).unwrap();
+    let catalog: rules::catalog::Catalog = serde_json::from_str(catalog).unwrap();
     let bytes = serde_json::to_vec(&catalog).unwrap();
     let digest = ledger.put_blob(bytes.into()).await.unwrap();
     let mut stream = ledger.read(&StreamName::Catalog).await.unwrap();

@@ -113,6 +113,24 @@ fn every_request_of_the_reference_is_answered_and_ours_are_understood() {
     desk.is_alive();
 }
 
+/// Features unify differently in a binary that is built alone: what it asks for crosses the layer
+/// too, which holds it against Microsoft's documents when the desk is dropped.
+#[test]
+fn what_it_asks_azure_for_is_what_the_documents_declare() {
+    let desk = Desk::with_an_image();
+    let timer = json!({ "Data": { "timer": {} }, "Metadata": {} }).to_string();
+
+    for function in ["watch_base_images", "find_expired_versions", "find_due_images"] {
+        let request = Request::new("POST", &format!("/{function}")).invocation(function);
+        let answer = desk.send(request.chunked(timer.as_bytes(), 100));
+        assert_eq!(answer.status, 200, "{function}: {answer:?}");
+        is_heard(&answer, function);
+    }
+
+    // What was read has become part of the ledger.
+    assert!(desk.kept("ledger/").len() > 1, "nothing was written down");
+}
+
 /// What the product's own decoder makes of a vector.
 fn understood(name: &str, body: &str) {
     let bytes = body.as_bytes();

@@ -52,6 +52,7 @@ const RECORDINGS: &str = "crates/arm/tests/conversations/recordings.rs";
 const REFUSAL: &str = "crates/arm/src/refusal.rs";
 const SECRETS: &str = "crates/arm/tests/conversations/secrets.rs";
 const STATE: &str = "crates/arm/src/state.rs";
+const WAIT: &str = "crates/arm/src/wait.rs";
 const WALK: &str = "tests/it/hard_answers.rs";
 
 const ADMISSION: &str = "crates/sandbox/tests/azure/admission.rs";
@@ -153,7 +154,7 @@ const BITES: &[Bite] = &[
     bite("the gateway gives up, and the write may have been passed on", "errors", test(C_ERRORS, "a_gateway_that_gave_up_may_have_passed_the_write_on"), Needless("a wire that loses answers is the desk's own (tests/it/faults.rs)")),
     bite("the same instant is written with Z and with +00:00", "gallery_version_replication_status", test(DATE, "the_same_instant_in_two_spellings_is_the_same"), test(VERSIONS, "a_version_can_be_kept_from_deletion_before_its_end_of_life")),
     bite("the source of a version never changes", "arm.md 3", test(C_VERSIONS, "an_update_says_every_regions_flag_and_keeps_the_source"), test(CHANGES, "the_source_the_storage_and_the_location_never_change")),
-    bite("the wait is in the header, in the quota's header, or in the text", "errors", test(REFUSAL, "the_wait_is_read_from_the_header_the_quota_and_the_text"), test(ADMISSION, "a_quota_runs_out_and_says_when_to_come_again")),
+    bite("the wait is in the header, in the quota's header, or in the text", "errors", test(WAIT, "the_wait_is_read_from_the_header_the_quota_and_the_text"), test(ADMISSION, "a_quota_runs_out_and_says_when_to_come_again")),
     bite("values are echoed as null or added by the service", "ib_output_versioning", test(RECORDED, "what_the_service_adds_or_echoes_as_null_is_no_obstacle"), test(TEMPLATES, "a_versioning_that_was_sent_comes_back_as_null")),
     bite("what is sent with an older api-version is the same", "arm.md 0", test(API, "the_newest_that_both_speak_is_asked_for"), test(CLOUDS, "a_cloud_that_lacks_an_api_version_names_those_that_it_has")),
     bite("without a number Image Builder takes one of its own", "arm.md 6", test(BODIES, "a_template_says_what_is_meant"), test(BUILDS, "without_a_number_the_first_is_one_and_then_the_patch_rises")),

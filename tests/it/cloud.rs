@@ -2,15 +2,18 @@
 //! https, trusting the authority in the state folder alone.
 #![cfg(unix)]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
+
+use crate::wire::{is_not_violated, verify_wire};
 
 /// `goldsmith up --tls --json`, which is stopped with this value.
 struct Up {
     child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
     ready: Value,
     client: reqwest::Client,
 }
@@ -20,17 +23,18 @@ impl Up {
         let mut child = Command::new(env!("CARGO_BIN_EXE_goldsmith"))
             .args(["up", "--tls", "--json", "--state"])
             .arg(state)
+            .args(verify_wire())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = lines.next().unwrap().unwrap();
         let ready: Value = serde_json::from_str(&line).unwrap();
         let authority = std::fs::read(ready["authority"].as_str().unwrap()).unwrap();
         let authority = reqwest::Certificate::from_pem(&authority).unwrap();
-        let client = reqwest::Client::builder().tls_certs_only([authority]).no_proxy();
-        Up { child, ready, client: client.build().unwrap() }
+        let client = reqwest::Client::builder().user_agent("a test").tls_certs_only([authority]);
+        Up { child, lines, ready, client: client.no_proxy().build().unwrap() }
     }
 
     fn https(&self) -> &str {
@@ -47,6 +51,11 @@ impl Drop for Up {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if !std::thread::panicking() {
+            // The last one may be half a line.
+            let told = self.lines.by_ref().map_while(Result::ok);
+            told.flat_map(|it| serde_json::from_str(&it)).for_each(|it| is_not_violated(&it));
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use chrono::{DateTime, Utc};
 use cli::load::{self, Loaded};
+use contract::{Checked, Verified};
 use functions::{App, Settings};
 use futures::StreamExt;
 use ledger::{Entry, Ledger, StreamName};
@@ -22,7 +23,6 @@ use sandbox::{Place, Sandbox, SandboxOptions, Time};
 use seam::{Clock, Local, PausedClock, Tokens, Wire};
 
 use crate::spoiled::Spoil;
-use crate::wire;
 
 pub(crate) const ARM: &str = "127.0.0.1:4001";
 const BUS: &str = "127.0.0.1:4002";
@@ -43,7 +43,7 @@ pub(crate) struct Desk {
     /// What did not go well on the way: failed invocations and dead letters.
     pub(crate) ailments: Arc<Mutex<Vec<String>>>,
     /// Holds all that crosses against Microsoft's documents; a violation fails the test.
-    _verified: wire::Verified,
+    _verified: Verified,
 }
 
 /// The folder of the repository.
@@ -80,17 +80,12 @@ impl Desk {
         let package =
             Package::of(functions::package::HOST_JSON, owned(), &BTreeMap::new()).unwrap();
         assert!(package.refused.is_empty(), "{:?}", package.refused);
-        let options = SandboxOptions {
-            blob_url: format!("http://{BLOB}"),
-            queues: package.queues().iter().map(|it| it.parse().unwrap()).collect(),
-            bus_key: sandbox::bus::SharedKey::default(),
-            identity_secret: "secret".to_owned(),
-            retry_after_always: false,
-        };
+        let queues = package.queues().into_iter().map(|it| it.parse().unwrap());
+        let options = SandboxOptions::new(format!("http://{BLOB}"), queues, "secret");
         let time = Time::Told(Arc::clone(&clock));
         let sandbox = Arc::new(Sandbox::open(estate, &Place::Memory, time, options).unwrap());
         let routers = sandbox.routers();
-        let verified = wire::Verified::new();
+        let verified = Verified::new(Checked::Both);
 
         let settings = settings(&loaded.catalog);
         let people = Router::new().fallback(|| async { "told" });

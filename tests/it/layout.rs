@@ -107,6 +107,36 @@ fn the_walls_between_the_crates_stand() {
     assert!(!manifest.contains("jsonschema"), "the handler links a schema library");
 }
 
+#[test]
+fn no_test_talks_to_the_simulated_azure_behind_the_contracts_back() {
+    // What a file says that opens a way, and what it says when the way is listened to.
+    let ways = [
+        (concat!("routers", "().arm"), "verified."),
+        (concat!(".rou", "ters()"), "verified."),
+        (concat!("azure.rou", "ter()"), "verified."),
+        (concat!("Arm::", "new("), "verified."),
+        (concat!("[\"u", "p\", \"--"), "verify_wire"),
+    ];
+    let folders = fs::read_dir(root().join("crates")).unwrap().map(|it| it.unwrap().path());
+    let files = folders.map(|it| it.join("tests")).chain([root().join("tests")]);
+    let files: Vec<PathBuf> = files.filter(|it| it.is_dir()).flat_map(rust_files).collect();
+    assert!(files.len() > 50);
+
+    let mut opened = 0;
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        for (way, listened) in ways {
+            if text.contains(way) {
+                opened += 1;
+                // Where the layer itself is what is tested, a watch is put around by hand.
+                let by_hand = text.contains("watch.around(");
+                assert!(text.contains(listened) || by_hand, "`{way}` in {}", file.display());
+            }
+        }
+    }
+    assert!(opened >= 8, "{opened}");
+}
+
 /// One read, one look and one send are a few lines each where they are used.
 #[test]
 fn no_function_sees_retries_tokens_pages_or_status_urls() {

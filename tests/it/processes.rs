@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
+use crate::wire::{is_not_violated, verify_wire};
+
 /// `goldsmith up --once --json`, on `state`.
 struct Up {
     child: Child,
@@ -24,6 +26,7 @@ impl Up {
     fn with(more: &[&str], state: &Path) -> Up {
         let mut child = Command::new(env!("CARGO_BIN_EXE_goldsmith"))
             .args(["up", "--once", "--json"])
+            .args(verify_wire())
             .args(more)
             .arg("--state")
             .arg(state)
@@ -41,6 +44,7 @@ impl Up {
         if let Some(pid) = line["handlerPid"].as_u64() {
             self.handler = Some(pid);
         }
+        is_not_violated(&line);
         self.seen += 1;
         Some(line)
     }

@@ -18,6 +18,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use cli::load::{self, Loaded};
+use contract::{Checked, Verified};
 use futures::future::join_all;
 use http::{Method, StatusCode};
 use ledger::{Ledger, StreamName};
@@ -30,7 +31,6 @@ use seam::{Clock, Internet, Outbound, SystemClock, Tokens, Wire};
 use tokio::sync::Barrier;
 
 use crate::desk::root;
-use crate::wire::Verified;
 
 /// The machine's time, ahead or behind.
 #[derive(Debug, Default)]
@@ -181,13 +181,8 @@ impl Stand {
             [Door::bind(0), Door::bind(0), Door::bind(0), Door::bind(0)];
         let (arm, bus) = (arm.await.unwrap(), bus.await.unwrap());
         let (blob, identity) = (blob.await.unwrap(), identity.await.unwrap());
-        let options = SandboxOptions {
-            blob_url: blob.url(),
-            queues: package().queues().iter().map(|it| it.parse().unwrap()).collect(),
-            identity_secret: "secret".to_owned(),
-            retry_after_always: false,
-            bus_key: sandbox::bus::SharedKey::default(),
-        };
+        let queues = package().queues().into_iter().map(|it| it.parse().unwrap());
+        let options = SandboxOptions::new(blob.url(), queues, "secret");
         let sandbox = Sandbox::open(&estate, &Place::Memory, time, options).unwrap();
 
         let ours = Principal::Handler.client_id(&estate.tenant);
@@ -213,7 +208,7 @@ impl Stand {
         let trusted = [blob.address().to_string()];
         let store = format!("{}/golden/goldsmith", blob.url());
         let (watched, mut routers) = (Arc::new(Watched::default()), sandbox.routers());
-        let verified = Verified::new();
+        let verified = Verified::new(Checked::Both);
         routers.arm = verified.around(routers.arm);
         let servers = vec![
             arm.open(watched.arm(routers.arm), &sandbox.holds),

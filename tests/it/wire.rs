@@ -1,8 +1,9 @@
 //! What crosses in every test, held against Microsoft's documents where they are at hand.
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use arm::{Arm, GalleryId, Permit, RegionIntent, VersionIntent};
 use axum::Router;
@@ -11,57 +12,21 @@ use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use chrono::TimeDelta;
-use contract::{Checked, Contract, Report, Watch};
+use contract::{Checked, Report, Watch, at_hand, reference};
 use seam::{Local, Outbound, Tokens, ToldClock};
 use serde_json::Value;
 
-use crate::desk::{ARM, Desk, root};
+use crate::desk::{ARM, Desk};
 
-/// The folder with Microsoft's documents, beside the repository.
-pub(crate) fn reference() -> Option<PathBuf> {
-    let folder = root().join(Path::new("../shared/reference"));
-    folder.join("specs").is_dir().then_some(folder)
+/// The arguments with which `up` holds its wire against the documents, where they are at hand.
+pub(crate) fn verify_wire() -> Vec<OsString> {
+    let folder = reference().into_iter();
+    folder.flat_map(|it| ["--verify-wire".into(), it.into_os_string()]).collect()
 }
 
-/// The contract, read once for all tests; a line says when it is not at hand.
-fn contract() -> Option<Arc<Contract>> {
-    static CONTRACT: OnceLock<Option<Arc<Contract>>> = OnceLock::new();
-    let read = || {
-        let Some(folder) = reference() else {
-            println!("skipped: the wire is not held against Microsoft's documents, absent here");
-            return None;
-        };
-        Some(Arc::new(Contract::read(&folder).unwrap()))
-    };
-    CONTRACT.get_or_init(read).clone()
-}
-
-/// Listens to a desk's Resource Manager, and fails its test at the end when something was wrong.
-pub(crate) struct Verified(Option<Watch>);
-
-impl Verified {
-    pub(crate) fn new() -> Verified {
-        Verified(contract().map(|it| Watch::new(it, Checked::Both, Arc::new(Report::default()))))
-    }
-
-    pub(crate) fn around(&self, router: Router) -> Router {
-        match &self.0 {
-            Some(watch) => watch.around(router),
-            None => router,
-        }
-    }
-}
-
-impl Drop for Verified {
-    fn drop(&mut self) {
-        let Some(watch) = &self.0 else { return };
-        let violations: Vec<String> =
-            watch.report().violations().iter().map(ToString::to_string).collect();
-        // What went wrong first is said first.
-        if !std::thread::panicking() {
-            assert!(violations.is_empty(), "the wire was violated:\n{}", violations.join("\n"));
-        }
-    }
+/// Fails when a line of `up --json` tells of a violation.
+pub(crate) fn is_not_violated(line: &Value) {
+    assert_ne!(line["event"], "wireViolated", "{line}");
 }
 
 /// Replaces `from` by `to` in a body.
@@ -90,7 +55,7 @@ fn with_answers_renamed(router: Router, from: &'static str, to: &'static str) ->
 
 /// What is found when our client reads a version and puts it as it is.
 async fn violations(spoil: impl FnOnce(Router, &Watch) -> Router) -> Option<Vec<String>> {
-    let contract = contract()?;
+    let contract = at_hand()?;
     let desk = Desk::example().await;
     let watch = Watch::new(contract, Checked::Both, Arc::new(Report::default()));
     let router = spoil(desk.sandbox.routers().arm, &watch);

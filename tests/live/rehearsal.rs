@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use contract::{Checked, Verified};
 use sandbox::estate::Estate;
 use sandbox::identity::Principal;
 use sandbox::{Place, Sandbox, SandboxOptions, Time};
-use seam::{Clock, Local, PausedClock, Tokens};
+use seam::{Clock, Fault, Local, PausedClock, Request, Response, Tokens, Wire};
 use serde_json::json;
 
 use crate::azure::{self, Azure};
@@ -43,13 +45,8 @@ galleries:
 fn open(variants: &str) -> (Sandbox, Arc<dyn Clock>) {
     let estate = Estate::parse(&format!("{ESTATE}variants: {{ {variants} }}\n")).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(PausedClock::starting_at(estate.start));
-    let options = SandboxOptions {
-        blob_url: "http://127.0.0.1:4003".to_owned(),
-        queues: vec!["judge_image".parse().unwrap()],
-        identity_secret: "secret".to_owned(),
-        retry_after_always: false,
-        bus_key: sandbox::bus::SharedKey::default(),
-    };
+    let queue = "judge_image".parse().unwrap();
+    let options = SandboxOptions::new("http://127.0.0.1:4003", [queue], "secret");
     let time = Time::Told(Arc::clone(&clock));
     (Sandbox::open(&estate, &Place::Memory, time, options).unwrap(), clock)
 }
@@ -84,10 +81,27 @@ async fn built(variants: &str) -> Azure {
     azure
 }
 
+/// The wire to the sandbox. What the questions ask and what they are told is held against
+/// Microsoft's documents as long as anybody asks.
+#[derive(Debug)]
+struct Heard {
+    wire: Local,
+    _verified: Verified,
+}
+
+#[async_trait]
+impl Wire for Heard {
+    async fn send(&self, request: Request) -> Result<Response, Fault> {
+        self.wire.send(request).await
+    }
+}
+
 /// The sandbox's Azure, with these variants.
 fn azure(variants: &str) -> Azure {
     let (sandbox, clock) = open(variants);
-    let wire = Local::to([(ARM.to_owned(), sandbox.routers().arm)]);
+    let verified = Verified::new(Checked::Both);
+    let wire = Local::to([(ARM.to_owned(), verified.around(sandbox.routers().arm))]);
+    let wire = Heard { wire, _verified: verified };
     let place = azure::Place {
         group: GROUP.to_owned(),
         source: format!(

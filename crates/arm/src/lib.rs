@@ -24,6 +24,7 @@ mod provider;
 mod readable;
 mod refusal;
 mod state;
+mod wait;
 
 pub use client::{Arm, Deletion, Permit, Written};
 pub use definition::{Definition, DefinitionIntent};

@@ -1,27 +1,15 @@
-//! From a refusing answer to an error. ARM's own shape is one of five that were recorded: wrapped
-//! in `error`, unwrapped, in capitals, a lone `Message`, and no JSON at all.
+//! From a refusing answer to an error.
 
-use std::time::Duration;
+mod offered;
+mod shape;
 
 use http::{HeaderMap, StatusCode};
-use serde_json::Value;
 
 use crate::error::{At, Error};
 use crate::readable::readable;
-
-/// The most of a message that is kept, in characters.
-const MESSAGE: usize = 500;
-
-/// The most of a code or target that is kept, in characters.
-const CODE: usize = 120;
-
-/// What a refusing answer says.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Refusal {
-    code: String,
-    message: String,
-    target: Option<String>,
-}
+use crate::wait::retry_after;
+pub(crate) use offered::offered;
+use shape::{Refusal, read};
 
 /// The error that the answer of `status` to `at` means.
 pub(crate) fn error(at: At, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
@@ -65,26 +53,6 @@ pub(crate) fn error(at: At, status: StatusCode, headers: &HeaderMap, body: &[u8]
     }
 }
 
-/// The api-versions that the cloud has, when it refuses the one that was asked for; none of them
-/// where it does not say. With the code of the refusal.
-pub(crate) fn offered(body: &[u8]) -> Option<(String, Vec<String>)> {
-    const LACKS: [&str; 3] =
-        ["NoRegisteredProviderFound", "InvalidApiVersionParameter", "InvalidResourceType"];
-    let Refusal { code, .. } = read(&String::from_utf8_lossy(body))?;
-    if !LACKS.iter().any(|it| it.eq_ignore_ascii_case(&code)) {
-        return None;
-    }
-    // The whole text: what is kept of a message is too short for a list of thirty versions.
-    let text = String::from_utf8_lossy(body);
-    let list = text.split_once("supported").map_or("", |it| it.1);
-    let version = |it: &&str| {
-        let digits = it.bytes().filter(u8::is_ascii_digit).count();
-        it.starts_with("20") && digits == 8 && it.split('-').count() >= 3
-    };
-    let words = list.split(|it: char| !it.is_ascii_alphanumeric() && it != '-');
-    Some((code, words.filter(version).map(str::to_owned).collect()))
-}
-
 /// `x-ms-failure-cause`: which of the two behind the one address has failed (recorded).
 fn who_failed(headers: &HeaderMap) -> &'static str {
     match headers.get("x-ms-failure-cause").map(|it| it.as_bytes()) {
@@ -124,67 +92,6 @@ fn forbids(code: &str) -> bool {
     FORBIDS.iter().any(|it| it.eq_ignore_ascii_case(code))
 }
 
-fn read(raw: &str) -> Option<Refusal> {
-    let value: Value = serde_json::from_str(raw.trim_start_matches('\u{feff}')).ok()?;
-    let inner = member(&value, "error").filter(|it| it.is_object()).unwrap_or(&value);
-    let shape = Shape::of(inner);
-    if shape.code.is_none() && shape.message.is_none() {
-        return None;
-    }
-
-    let mut message = shape.message.unwrap_or_default();
-    for detail in shape.details.iter().take(3) {
-        let detail = Shape::of(detail);
-        let text = match (detail.code, detail.message) {
-            (Some(code), Some(text)) if code != text => format!("{code}: {text}"),
-            (code, text) => text.or(code).unwrap_or_default(),
-        };
-        if !text.is_empty() && !message.contains(&text) {
-            message = format!("{message} [{text}]");
-        }
-    }
-    Some(Refusal {
-        code: readable(&shape.code.unwrap_or_else(|| "no code".to_owned()), CODE),
-        message: readable(message.trim(), MESSAGE),
-        target: shape.target.filter(|it| !it.is_empty()).map(|it| readable(&it, CODE)),
-    })
-}
-
-/// The members that all shapes have, whatever the case of their names.
-#[derive(Default)]
-struct Shape<'a> {
-    code: Option<String>,
-    message: Option<String>,
-    target: Option<String>,
-    details: &'a [Value],
-}
-
-impl<'a> Shape<'a> {
-    fn of(value: &'a Value) -> Shape<'a> {
-        let text = |name: &str| member(value, name).and_then(said);
-        let details = member(value, "details").and_then(Value::as_array);
-        Shape {
-            code: text("code"),
-            message: text("message"),
-            target: text("target"),
-            details: details.map_or(&[], Vec::as_slice),
-        }
-    }
-}
-
-fn member<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
-    let members = value.as_object()?;
-    members.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-}
-
-fn said(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
 /// `perform action 'X'` and `perform action(s) 'X'`; the latter, of a linked scope, comes last.
 fn missing_action(message: &str) -> Option<String> {
     let marker = ["action(s) '", "action '"].into_iter().find(|it| message.contains(it))?;
@@ -193,40 +100,6 @@ fn missing_action(message: &str) -> Option<String> {
     let named = !action.is_empty()
         && action.chars().all(|it| it.is_ascii_alphanumeric() || "./*-,_ ".contains(it));
     named.then(|| action.to_owned())
-}
-
-/// How long to wait: the header in seconds, Resource Graph's quota header, or the number of seconds
-/// in the text, which ARM's own throttling gives.
-pub(crate) fn retry_after(headers: &HeaderMap, message: &str) -> Option<Duration> {
-    let header = |name: &str| headers.get(name).and_then(|it| it.to_str().ok()).map(str::trim);
-    let seconds = header("retry-after")
-        .and_then(|it| it.parse().ok())
-        .or_else(|| header("x-ms-user-quota-resets-after").and_then(clock_seconds))
-        .or_else(|| seconds_in(message))?;
-    // A day is more than any limit that Azure documents.
-    Some(Duration::from_secs(u64::min(seconds, 86_400)))
-}
-
-/// `00:00:05` in seconds.
-fn clock_seconds(text: &str) -> Option<u64> {
-    let mut parts = text.split(':').map(|it| it.parse::<u64>().ok());
-    let (Some(hours), Some(minutes), Some(seconds), None) =
-        (parts.next()?, parts.next()?, parts.next()?, parts.next())
-    else {
-        return None;
-    };
-    hours.checked_mul(3600)?.checked_add(minutes.checked_mul(60)?)?.checked_add(seconds)
-}
-
-/// `Please try again after '324' seconds`, `Retry after 2 seconds`.
-fn seconds_in(message: &str) -> Option<u64> {
-    let lower = message.to_ascii_lowercase();
-    let marker = ["try again after ", "retry after "].into_iter().find(|it| lower.contains(it))?;
-    let (_, after) = lower.split_once(marker)?;
-    let after = after.trim_start_matches('\'');
-    let digits = after.split(|it: char| !it.is_ascii_digit()).next()?;
-    let rest = after.strip_prefix(digits)?.trim_start_matches(['\'', ' ']);
-    rest.starts_with("second").then(|| digits.parse().ok())?
 }
 
 #[cfg(test)]
@@ -380,22 +253,6 @@ mod tests {
     }
 
     #[test]
-    fn the_api_versions_of_a_cloud_are_read_from_its_refusal() {
-        let versions = |code: &str, message: &str| {
-            let body = format!(r#"{{"error":{{"code":"{code}","message":"{message}"}}}}"#);
-            offered(body.as_bytes())
-        };
-
-        let (code, found) = versions("NoRegisteredProviderFound", "No registered resource provider found for location 'westus' and API version '2026-03-03' for type 'galleries'. The supported api-versions are '2018-06-01, 2021-10-01-preview, 2025-03-03'. The supported locations are 'eastus2, westus'.").unwrap();
-        assert_eq!(code, "NoRegisteredProviderFound");
-        assert_eq!(found, ["2018-06-01", "2021-10-01-preview", "2025-03-03"]);
-        let (_, found) = versions("InvalidResourceType", "The resource type could not be found in the namespace 'Microsoft.Compute' for api version '2026-03-03'.").unwrap();
-        assert_eq!(found, Vec::<String>::new());
-        assert_eq!(versions("BadRequest", "the supported api-versions are '2025-03-03'"), None);
-        assert_eq!(offered(b"<html>"), None);
-    }
-
-    #[test]
     fn who_has_failed_is_told() {
         for (cause, says) in
             [("gateway", "Azure Resource Manager itself"), ("service", "provider behind it")]
@@ -457,36 +314,5 @@ mod tests {
             action.as_deref(),
             Some("Microsoft.ManagedIdentity/userAssignedIdentities/assign/action")
         );
-    }
-
-    #[test]
-    fn the_wait_is_read_from_the_header_the_quota_and_the_text() {
-        let wait = |name: &'static str, value: &'static str, text: &str| {
-            let headers = HeaderMap::from_iter([(
-                http::HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            )]);
-            retry_after(&headers, text).map(|it| it.as_secs())
-        };
-
-        assert_eq!(wait("retry-after", "17", "Please try again after '324' seconds."), Some(17));
-        assert_eq!(wait("x-ms-user-quota-resets-after", "00:01:05", ""), Some(65));
-        assert_eq!(
-            wait("x-ignored", "", "exceeded. Please try again after '324' seconds."),
-            Some(324)
-        );
-        assert_eq!(wait("x-ignored", "", "Retry after 2 seconds."), Some(2));
-        assert_eq!(wait("x-ignored", "", "Retry after lunch"), None);
-        assert_eq!(wait("retry-after", "99999999999", ""), Some(86_400));
-        assert_eq!(wait("retry-after", "soon", ""), None);
-    }
-
-    #[test]
-    fn a_long_message_is_cut() {
-        let body = format!(r#"{{"error":{{"code":"X","message":"{}"}}}}"#, "a".repeat(10_000));
-
-        let Error::Invalid { message, .. } = refused(400, &body) else { panic!() };
-
-        assert_eq!(message.chars().count(), MESSAGE + 1);
     }
 }

@@ -20,14 +20,6 @@ use crate::watch::Exchange;
 /// The headers that tell where a long-running operation can be followed.
 const POLLING: [&str; 2] = ["azure-asyncoperation", "location"];
 
-/// What the status of a long-running operation looks like; no provider's document has it.
-const STATUS_SCHEMA: (&str, &str) =
-    ("common-types/resource-management/v5/types.json", "/definitions/OperationStatusResult");
-
-/// What a refusal looks like where a document does not say.
-const REFUSAL_SCHEMA: (&str, &str) =
-    ("common-types/resource-management/v5/types.json", "/definitions/ErrorResponse");
-
 /// Microsoft's documents, ready to be held against.
 #[derive(Debug)]
 pub struct Contract {
@@ -46,23 +38,6 @@ pub enum Found<'a> {
     OtherVersion(&'a Operation),
     /// No operation of any document.
     Nothing,
-}
-
-/// Api-versions without a document at hand that a cloud may be left with, and where Microsoft shows
-/// them: newer ones added members, and none was taken away, so the newest document stands for them.
-const OLDER: &[(&str, &str, &str)] = &[
-    ("/microsoft.compute/galleries/", "2025-03-03", "examples in specs/Microsoft.Compute"),
-    ("/artifacttypes/vmimage/", "2025-11-01", "examples in specs/Microsoft.Compute"),
-    ("/artifacttypes/vmimage/", "2024-11-01", "recordings/platform_image_latest_2026.json"),
-    ("/virtualmachinescalesets", "2025-11-01", "of Compute, as the images' examples"),
-    ("/virtualmachinescalesets", "2024-11-01", "of Compute, as the images' recording"),
-    ("/resourcegroups", "2022-09-01", "recordings/resource_groups.json"),
-    ("/microsoft.virtualmachineimages/", "2024-02-01", "az 2.91.0, and the release notes' last"),
-];
-
-fn is_older(operation: &Operation, version: &str) -> bool {
-    let template = operation.template.to_ascii_lowercase();
-    OLDER.iter().any(|(of, older, _)| template.contains(of) && *older == version)
 }
 
 impl Contract {
@@ -118,7 +93,7 @@ impl Contract {
         match exact {
             Some(operation) => Found::Operation(operation),
             None => match candidates.max_by_key(|it| (&it.api_version, !it.is_derived())) {
-                Some(operation) if is_older(operation, version) => Found::Operation(operation),
+                Some(operation) if self.admits(operation, version) => Found::Operation(operation),
                 Some(operation) => Found::OtherVersion(operation),
                 None => Found::Nothing,
             },
@@ -207,35 +182,6 @@ impl Contract {
         self.unexcused(operation, Side::Answer(status), findings)
     }
 
-    /// Every way in which an answer is not the status of a long-running operation.
-    pub fn status(&self, exchange: &Exchange) -> Vec<Finding> {
-        if exchange.status.as_u16() >= 400 {
-            return self.refusal(None, exchange);
-        }
-        if exchange.status != StatusCode::OK {
-            return vec![Finding::new(
-                What::Status,
-                "status",
-                "a status URL answers with 200, whatever its operation has come to",
-            )];
-        }
-        let mut findings = self.body(&at(STATUS_SCHEMA), Direction::Answer, &exchange.answered);
-        findings.extend(json_type(&exchange.told));
-        findings
-    }
-
-    /// Every way in which an answer is not a refusal in the form of `schema`.
-    pub(crate) fn refusal(&self, schema: Option<&At>, exchange: &Exchange) -> Vec<Finding> {
-        if exchange.method == Method::HEAD || exchange.answered.is_empty() {
-            return Vec::new();
-        }
-        let common = at(REFUSAL_SCHEMA);
-        let mut findings =
-            self.body(schema.unwrap_or(&common), Direction::Answer, &exchange.answered);
-        findings.extend(json_type(&exchange.told));
-        findings
-    }
-
     fn parameter(
         &self,
         operation: &Operation,
@@ -270,7 +216,8 @@ impl Contract {
         }
     }
 
-    fn body(&self, at: &At, direction: Direction, bytes: &[u8]) -> Vec<Finding> {
+    /// Every way in which `bytes` are not the schema `at`.
+    pub(crate) fn body(&self, at: &At, direction: Direction, bytes: &[u8]) -> Vec<Finding> {
         let body: Value = match serde_json::from_slice(bytes) {
             Ok(body) => body,
             Err(_) => return vec![Finding::new(What::Body, "body", "is no JSON")],
@@ -292,6 +239,11 @@ impl Contract {
         Ok(validator)
     }
 
+    /// Whether an exception lets `operation` be asked for in this API version.
+    fn admits(&self, operation: &Operation, version: &str) -> bool {
+        self.exceptions.iter().any(|it| it.admits(operation, version))
+    }
+
     /// Those of `findings` that no recording excuses.
     fn unexcused(&self, operation: &Operation, side: Side, findings: Vec<Finding>) -> Vec<Finding> {
         let excused = |finding: &Finding| {
@@ -299,10 +251,6 @@ impl Contract {
         };
         findings.into_iter().filter(|it| !excused(it)).collect()
     }
-}
-
-fn at((file, pointer): (&str, &str)) -> At {
-    At { file: file.to_owned(), pointer: pointer.to_owned() }
 }
 
 /// The headers of a long-running operation's answer: those declared, no other, and at least one
@@ -334,7 +282,8 @@ fn polling(operation: &Operation, declared: &[String], exchange: &Exchange) -> V
     findings
 }
 
-fn json_type(headers: &HeaderMap) -> Option<Finding> {
+/// A body that does not say that it is JSON.
+pub(crate) fn json_type(headers: &HeaderMap) -> Option<Finding> {
     let is_json = header(headers, "content-type")
         .is_some_and(|it| it.to_ascii_lowercase().starts_with("application/json"));
     let finding =

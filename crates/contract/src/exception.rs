@@ -1,11 +1,13 @@
-//! What Azure was recorded doing although its documents say otherwise. Nothing else is let through,
-//! and each line names the recording that shows it.
+//! What Azure was recorded doing although its documents say otherwise, and the API versions without a
+//! document at hand that a cloud may be left with. Nothing else is let through, and each line names
+//! the file that shows it.
 
 use crate::finding::{Finding, What};
 use crate::operation::Operation;
 use crate::report::Side;
 
-/// One allowed deviation of an answer. No request may deviate.
+/// One allowed deviation of an answer. No request may deviate, but in its API version: newer ones
+/// added members and none was taken away, so the newest document stands for an older version.
 #[derive(Debug)]
 pub struct Exception {
     /// The methods that it holds for; all of them when empty.
@@ -13,10 +15,10 @@ pub struct Exception {
     /// A part of the operation's template, in lower case.
     pub of: &'static str,
     pub what: What,
-    /// The end of the finding's place; `*` is any one part.
+    /// The end of the finding's place; `*` is any one part. Or the API version.
     pub place: &'static str,
-    /// The file in `recordings/`.
-    pub recording: &'static str,
+    /// The file that shows it, below the folder of Microsoft's documents and recordings.
+    pub shown_by: &'static str,
     /// What it shows.
     pub shows: &'static str,
 }
@@ -29,7 +31,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         of: "/imagetemplates",
         what: What::Null,
         place: "properties/distribute/*/versioning",
-        recording: "ib_output_versioning.json",
+        shown_by: "recordings/ib_output_versioning.json",
         shows: "versioning was sent, or not, and null is echoed",
     },
     Exception {
@@ -37,7 +39,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         of: "/imagetemplates/{imagetemplatename}",
         what: What::Header,
         place: "header azure-asyncoperation",
-        recording: "ib_create_list_delete.json",
+        shown_by: "recordings/ib_create_list_delete.json",
         shows: "each long-running answer of Image Builder has Azure-AsyncOperation",
     },
     Exception {
@@ -45,7 +47,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         of: "/galleries/{galleryname}/images/{galleryimagename}/versions",
         what: What::Undeclared,
         place: "properties/validationsProfile/validationOperationStatus",
-        recording: "gallery_soft_delete_2026-03-03.json",
+        shown_by: "recordings/gallery_soft_delete_2026-03-03.json",
         shows: "validationOperationStatus NotExecuted beside the declared members",
     },
     Exception {
@@ -53,7 +55,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         of: "/galleries/{galleryname}",
         what: What::Header,
         place: "header azure-asyncoperation",
-        recording: "gallery_e2e.json",
+        shown_by: "recordings/gallery_e2e.json",
         shows: "each long-running answer of a gallery has Azure-AsyncOperation",
     },
     Exception {
@@ -61,7 +63,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         of: "/galleries/{galleryname}",
         what: What::HeaderMissing,
         place: "header location",
-        recording: "gallery_e2e.json",
+        shown_by: "recordings/gallery_e2e.json",
         shows: "the answer to a PUT never has the declared Location",
     },
     Exception {
@@ -69,7 +71,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         of: "/artifacttypes/vmimage/offers/{offer}/skus",
         what: What::Null,
         place: "extendedLocation",
-        recording: "platform_images_list.json",
+        shown_by: "recordings/platform_images_list.json",
         shows: "extendedLocation null outside edge zones",
     },
     Exception {
@@ -77,7 +79,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         of: "/artifacttypes/vmimage/offers/{offer}/skus",
         what: What::Undeclared,
         place: "*/properties",
-        recording: "platform_images_list.json",
+        shown_by: "recordings/platform_images_list.json",
         shows: "each sku says whether its scale sets are upgraded by themselves",
     },
     Exception {
@@ -85,7 +87,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         of: "/artifacttypes/vmimage/offers/{offer}/skus/{skus}/versions",
         what: What::Null,
         place: "properties/imageDeprecationStatus/scheduledDeprecationTime",
-        recording: "platform_images_list.json",
+        shown_by: "recordings/platform_images_list.json",
         shows: "scheduledDeprecationTime null for what is not deprecated",
     },
     Exception {
@@ -93,7 +95,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         of: "/artifacttypes/vmimage/offers/{offer}/skus/{skus}/versions",
         what: What::Undeclared,
         place: "properties/goLiveDate",
-        recording: "platform_image_latest_2026.json",
+        shown_by: "recordings/platform_image_latest_2026.json",
         shows: "goLiveDate, which no document has",
     },
     Exception {
@@ -101,7 +103,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         of: "/artifacttypes/vmimage/offers/{offer}/skus/{skus}/versions",
         what: What::Undeclared,
         place: "properties/replicaType",
-        recording: "platform_image_latest_2026.json",
+        shown_by: "recordings/platform_image_latest_2026.json",
         shows: "replicaType, which no document has",
     },
     Exception {
@@ -109,7 +111,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         of: "/artifacttypes/vmimage/offers/{offer}/skus/{skus}/versions",
         what: What::Undeclared,
         place: "properties/replicaCount",
-        recording: "platform_image_latest_2026.json",
+        shown_by: "recordings/platform_image_latest_2026.json",
         shows: "replicaCount, which no document has",
     },
     Exception {
@@ -117,7 +119,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         of: "/artifacttypes/vmimage/offers/{offer}/skus/{skus}/versions/{version}",
         what: What::Undeclared,
         place: "properties/imageDiscontinuationStatus",
-        recording: "platform_image_latest_2026.json",
+        shown_by: "recordings/platform_image_latest_2026.json",
         shows: "imageDiscontinuationStatus, which came with 2026",
     },
     Exception {
@@ -125,7 +127,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         of: "/artifacttypes/vmimage/offers/{offer}/skus/{skus}/versions/{version}",
         what: What::Undeclared,
         place: "properties/osDiskImage/sizeInBytes",
-        recording: "platform_image_latest.json",
+        shown_by: "recordings/platform_image_latest.json",
         shows: "the size of the disk, which the document derived from the SDK leaves out",
     },
     Exception {
@@ -133,12 +135,72 @@ pub const EXCEPTIONS: &[Exception] = &[
         of: "/providers/microsoft.resourcegraph/resources",
         what: What::Undeclared,
         place: "error/details/*/*",
-        recording: "resource_graph_queries.json",
+        shown_by: "recordings/resource_graph_queries.json",
         shows: "line, token and more in the details, which the older document does not declare",
     },
+    older(
+        "/microsoft.compute/galleries/",
+        "2025-03-03",
+        "specs/Microsoft.Compute/2025-03-03/examples/galleryExamples/GalleryImageVersion_Create.json",
+        "Microsoft's example of a version's PUT",
+    ),
+    older(
+        "/artifacttypes/vmimage/",
+        "2025-11-01",
+        "specs/Microsoft.Compute/2025-11-01/examples/virtualMachineImageExamples/VirtualMachineImage_List_MaximumSet_Gen.json",
+        "Microsoft's example of a list of platform images",
+    ),
+    older(
+        "/artifacttypes/vmimage/",
+        "2024-11-01",
+        "recordings/platform_image_latest_2026.json",
+        "a platform image that was read in 2026",
+    ),
+    // One provider has one list of versions: what platform images have, scale sets have.
+    older(
+        "/virtualmachinescalesets",
+        "2025-11-01",
+        "specs/Microsoft.Compute/2025-11-01/examples/virtualMachineImageExamples/VirtualMachineImage_List_MaximumSet_Gen.json",
+        "Microsoft's example, of Compute as a whole",
+    ),
+    older(
+        "/virtualmachinescalesets",
+        "2024-11-01",
+        "recordings/platform_image_latest_2026.json",
+        "Compute as a whole, asked in 2026",
+    ),
+    older(
+        "/resourcegroups",
+        "2022-09-01",
+        "recordings/resource_groups.json",
+        "groups that are made, read and deleted",
+    ),
+    older(
+        "/microsoft.virtualmachineimages/",
+        "2024-02-01",
+        "foreign-clients.md",
+        "what az 2.91.0 sends to Image Builder",
+    ),
 ];
 
+/// The version that a client asks for where the one it knows is not there yet.
+const fn older(
+    of: &'static str,
+    place: &'static str,
+    shown_by: &'static str,
+    shows: &'static str,
+) -> Exception {
+    Exception { methods: &[], of, what: What::ApiVersion, place, shown_by, shows }
+}
+
 impl Exception {
+    /// Whether `operation` may be asked for in this API version, of which no document is at hand.
+    pub fn admits(&self, operation: &Operation, version: &str) -> bool {
+        self.what == What::ApiVersion
+            && self.place == version
+            && operation.template.to_ascii_lowercase().contains(self.of)
+    }
+
     /// Whether it excuses `finding`.
     pub fn excuses(&self, operation: &Operation, side: Side, finding: &Finding) -> bool {
         side != Side::Request

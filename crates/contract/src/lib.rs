@@ -10,8 +10,10 @@ mod finding;
 mod exception;
 mod link;
 mod contract;
+mod outcome;
 mod report;
 mod watch;
+mod verified;
 
 pub use contract::{Contract, Found};
 pub use document::Unreadable;
@@ -19,4 +21,5 @@ pub use exception::{EXCEPTIONS, Exception};
 pub use finding::{Finding, What};
 pub use operation::Operation;
 pub use report::{Counts, Report, Side, Violation};
+pub use verified::{Verified, at_hand, reference};
 pub use watch::{Checked, Exchange, Watch};

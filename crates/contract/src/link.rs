@@ -4,11 +4,27 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use http::Uri;
+use http::{Method, Uri};
+
+/// What a link leads to, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) leads: Leads,
+    /// The request that was answered with it first: whatever comes later is of its operation.
+    pub(crate) began: Began,
+}
+
+/// A request of an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Began {
+    pub(crate) method: Method,
+    /// With its query, without a host.
+    pub(crate) path: String,
+}
 
 /// What a link leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Link {
+pub(crate) enum Leads {
     /// The status of a long-running operation.
     Status,
     /// The result of one: 202 while there is none.
@@ -23,15 +39,15 @@ pub(crate) struct Links(BTreeMap<u64, Link>);
 
 impl Links {
     /// An answer handed out `link`.
-    pub(crate) fn handed_out(&mut self, link: &str, leads: Link) {
+    pub(crate) fn handed_out(&mut self, link: &str, leads: Leads, began: &Began) {
         if let Some(path) = below_host(link) {
-            self.0.insert(digest(&path), leads);
+            self.0.insert(digest(&path), Link { leads, began: began.clone() });
         }
     }
 
     /// What `path`, with its query, leads to when it was handed out.
-    pub(crate) fn leads(&self, path: &str) -> Option<Link> {
-        self.0.get(&digest(path)).copied()
+    pub(crate) fn followed(&self, path: &str) -> Option<Link> {
+        self.0.get(&digest(path)).cloned()
     }
 }
 
@@ -61,11 +77,13 @@ mod tests {
     #[test]
     fn a_link_is_known_by_all_that_stands_below_its_host() {
         let mut links = Links::default();
-        links.handed_out("http://127.0.0.1:1/a/operations/1?t=1&s=x", Link::Status);
+        let began = Began { method: Method::PUT, path: "/a".to_owned() };
+        links.handed_out("http://127.0.0.1:1/a/operations/1?t=1&s=x", Leads::Status, &began);
 
-        assert_eq!(links.leads("/a/operations/1?t=1&s=x"), Some(Link::Status));
-        assert_eq!(links.leads("/a/operations/1?t=1&s=y"), None);
-        assert_eq!(links.leads("/a/operations/1"), None);
+        let link = Link { leads: Leads::Status, began };
+        assert_eq!(links.followed("/a/operations/1?t=1&s=x"), Some(link));
+        assert_eq!(links.followed("/a/operations/1?t=1&s=y"), None);
+        assert_eq!(links.followed("/a/operations/1"), None);
     }
 
     #[test]

@@ -159,7 +159,12 @@ impl<'a> Writer<'a> {
             // A document derived from an SDK does not say; then Azure may add values.
             None => !file.contains(".derived"),
         };
-        if self.direction == Direction::Request || is_closed {
+        // A list of which Microsoft says itself that it is kept up no more (`vmSize`).
+        let is_abandoned = schema
+            .get("description")
+            .and_then(Value::as_str)
+            .is_some_and(|it| it.contains("enum data type is currently deprecated"));
+        if (self.direction == Direction::Request || is_closed) && !is_abandoned {
             keep("enum");
         }
         Value::Object(written)

@@ -7,16 +7,16 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::USER_AGENT;
 use http::{HeaderMap, Method, StatusCode};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Collected};
 use serde_json::Value;
 
 use crate::contract::{Contract, Found};
 use crate::finding::{Finding, What, next_link};
-use crate::link::{self, Link, Links};
+use crate::link::{self, Began, Leads, Link, Links};
 use crate::report::{Report, Side};
 
 /// How our client names itself. Whoever names himself otherwise is another client: Microsoft's, say,
@@ -77,8 +77,10 @@ impl Watch {
 
     async fn pass(&self, request: Request, next: Next) -> Response {
         let (parts, body) = request.into_parts();
-        // A body that breaks off reaches the router as far as it came.
-        let sent = body.collect().await.map(|it| it.to_bytes()).unwrap_or_default();
+        // A request that breaks off is none: its sender is gone, and nobody answers for it.
+        let Ok(sent) = body.collect().await.map(Collected::to_bytes) else {
+            return StatusCode::BAD_REQUEST.into_response();
+        };
         let path = parts.uri.path_and_query().map_or("/", |it| it.as_str()).to_owned();
         let (method, asked) = (parts.method.clone(), parts.headers.clone());
         let response = next.run(Request::from_parts(parts, Body::from(sent.clone()))).await;
@@ -94,60 +96,43 @@ impl Watch {
     /// Checks one exchange.
     pub fn heard(&self, exchange: &Exchange) {
         let followed =
-            self.links.lock().unwrap_or_else(PoisonError::into_inner).leads(&exchange.path);
-        match followed {
-            Some(leads) => self.link(leads, exchange),
-            None => self.operation(exchange),
-        }
-        self.remember(exchange);
+            self.links.lock().unwrap_or_else(PoisonError::into_inner).followed(&exchange.path);
+        let began = match followed {
+            Some(link) => {
+                self.link(&link, exchange);
+                link.began
+            }
+            None => {
+                self.operation(exchange);
+                Began { method: exchange.method.clone(), path: exchange.path.clone() }
+            }
+        };
+        self.remember(exchange, &began);
     }
 
     /// A request that follows a link.
-    fn link(&self, leads: Link, exchange: &Exchange) {
-        let what = match leads {
-            Link::Status => "the status of an operation",
-            Link::Result => "the result of an operation",
-            Link::Page => "the next page of a list",
+    fn link(&self, link: &Link, exchange: &Exchange) {
+        let what = match link.leads {
+            Leads::Status => "the status of an operation",
+            Leads::Result => "the result of an operation",
+            Leads::Page => "the next page of a list",
+        };
+        let operation = match self.contract.find(&link.began.method, &link.began.path) {
+            Found::Operation(operation) | Found::OtherVersion(operation) => Some(operation),
+            Found::Nothing => None,
         };
         let mut findings = Vec::new();
         if exchange.method != Method::GET {
             findings.push(Finding::new(What::Link, "method", "a link is followed with GET"));
         }
         self.request(what, exchange, findings);
-        let findings = match leads {
-            Link::Status => self.contract.status(exchange),
-            Link::Result => self.result(exchange),
-            Link::Page => match self.contract.find(&exchange.method, &exchange.path) {
-                Found::Operation(operation) | Found::OtherVersion(operation) => {
-                    self.contract.answer(operation, exchange)
-                }
-                Found::Nothing => self.contract.refusal(None, exchange),
-            },
+        let findings = match (link.leads, operation) {
+            (Leads::Status, _) => self.contract.status(exchange),
+            (Leads::Result, operation) => self.contract.result(operation, exchange),
+            (Leads::Page, Some(operation)) => self.contract.answer(operation, exchange),
+            (Leads::Page, None) => self.contract.refusal(None, exchange),
         };
         self.answer(what, exchange, findings);
-    }
-
-    /// Where `Location` leads: 202 without a body while it goes on, then 200 or 204, with the status
-    /// once more, a resource, or nothing (recordings/ib_create_list_delete.json, gallery_e2e.json).
-    fn result(&self, exchange: &Exchange) -> Vec<Finding> {
-        let empty = exchange.answered.is_empty();
-        match exchange.status {
-            StatusCode::ACCEPTED | StatusCode::NO_CONTENT if empty => Vec::new(),
-            StatusCode::ACCEPTED | StatusCode::NO_CONTENT => {
-                vec![Finding::new(What::Body, "body", "is there and should be empty")]
-            }
-            StatusCode::OK | StatusCode::CREATED if empty => Vec::new(),
-            StatusCode::OK | StatusCode::CREATED => {
-                let json = serde_json::from_slice::<Value>(&exchange.answered);
-                let finding = |_| Finding::new(What::Body, "body", "is no JSON");
-                json.err().map(finding).into_iter().collect()
-            }
-            refused if refused.as_u16() >= 400 => self.contract.refusal(None, exchange),
-            _ => {
-                let text = "is none of 200, 201, 202 and 204";
-                vec![Finding::new(What::Status, "status", text)]
-            }
-        }
     }
 
     /// A request of an operation.
@@ -212,16 +197,17 @@ impl Watch {
     }
 
     /// Keeps the links that the answer hands out.
-    fn remember(&self, exchange: &Exchange) {
+    fn remember(&self, exchange: &Exchange, began: &Began) {
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        for (name, leads) in [("azure-asyncoperation", Link::Status), ("location", Link::Result)] {
+        for (name, leads) in [("azure-asyncoperation", Leads::Status), ("location", Leads::Result)]
+        {
             if let Some(link) = exchange.told.get(name).and_then(|it| it.to_str().ok()) {
-                links.handed_out(link, leads);
+                links.handed_out(link, leads, began);
             }
         }
         let body = serde_json::from_slice::<Value>(&exchange.answered).ok();
         if let Some(link) = body.as_ref().and_then(next_link) {
-            links.handed_out(link, Link::Page);
+            links.handed_out(link, Leads::Page, began);
         }
     }
 }

@@ -59,6 +59,24 @@ pub struct SandboxOptions {
     pub retry_after_always: bool,
 }
 
+impl SandboxOptions {
+    /// A sandbox with these queues, the well-known key of a bus on a desk, and the `Retry-After`
+    /// that were recorded.
+    pub fn new(
+        blob_url: impl Into<String>,
+        queues: impl IntoIterator<Item = Queue>,
+        identity_secret: impl Into<String>,
+    ) -> SandboxOptions {
+        SandboxOptions {
+            blob_url: blob_url.into(),
+            queues: queues.into_iter().collect(),
+            bus_key: SharedKey::default(),
+            identity_secret: identity_secret.into(),
+            retry_after_always: false,
+        }
+    }
+}
+
 /// A desk's Azure.
 #[derive(Debug)]
 pub struct Sandbox {
@@ -265,6 +283,7 @@ pub fn open_database(file: Option<&Path>) -> Result<Database, SandboxError> {
 
 #[cfg(test)]
 mod tests {
+    use contract::{Checked, Verified};
     use tower::ServiceExt;
 
     use super::*;
@@ -340,13 +359,8 @@ subscriptions:
         let folder = tempfile::tempdir().unwrap();
         let estate = Estate::parse(ESTATE).unwrap();
         let open = || {
-            let options = SandboxOptions {
-                blob_url: "http://127.0.0.1:1".to_owned(),
-                queues: vec!["judge_image".parse().unwrap()],
-                bus_key: SharedKey::default(),
-                identity_secret: "secret".to_owned(),
-                retry_after_always: false,
-            };
+            let queue = "judge_image".parse().unwrap();
+            let options = SandboxOptions::new("http://127.0.0.1:1", [queue], "secret");
             let place = Place::Folder(folder.path().to_owned());
             Sandbox::open(&estate, &place, Time::Desk(Speed::Jump), options).unwrap()
         };
@@ -367,16 +381,11 @@ subscriptions:
     #[tokio::test]
     async fn a_cloud_is_arm_sign_in_and_metadata_under_one_address() {
         let estate = Estate::parse(ESTATE).unwrap();
-        let options = SandboxOptions {
-            blob_url: "http://127.0.0.1:1".to_owned(),
-            queues: Vec::new(),
-            identity_secret: "secret".to_owned(),
-            retry_after_always: false,
-            bus_key: SharedKey::default(),
-        };
+        let options = SandboxOptions::new("http://127.0.0.1:1", [], "secret");
         let time = Time::Desk(Speed::Jump);
         let sandbox = Sandbox::open(&estate, &Place::Memory, time, options).unwrap();
-        let cloud = sandbox.cloud(sandbox.routers().arm);
+        let verified = Verified::new(Checked::Answers);
+        let cloud = sandbox.cloud(verified.around(sandbox.routers().arm));
         let ask = async |path: String| {
             let request = http::Request::get(path).header("authorization", "Bearer token");
             let request = request.body(axum::body::Body::empty()).unwrap();

@@ -1,8 +1,10 @@
 //! The desk's clock: it stands still while any work is in flight, so that no lock, time-out or
 //! result depends on how fast the machine is, and else runs fast or jumps to the next thing due.
 
+mod hold;
+mod kept_time;
+
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::database::Database;
+pub use hold::{Hold, Holds, RequestHold};
+use kept_time::KeptTime;
 
 /// How time passes while nothing is in flight.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,7 +34,7 @@ pub enum Speed {
 pub struct DeskClock {
     state: Mutex<State>,
     speed: Speed,
-    database: Arc<Database>,
+    kept: KeptTime,
     /// Changes whenever time starts or stops running, for those who wait by the machine's clock.
     turns: watch::Sender<u64>,
 }
@@ -57,34 +61,21 @@ impl DeskClock {
         start: DateTime<Utc>,
         speed: Speed,
     ) -> rusqlite::Result<Arc<DeskClock>> {
-        let start_nanos = nanos(start);
-        let time = database.write(|transaction| {
-            transaction.execute_batch(
-                "CREATE TABLE IF NOT EXISTS desk_time (
-                    one INTEGER PRIMARY KEY CHECK (one = 1),
-                    nanos INTEGER NOT NULL
-                );",
-            )?;
-            transaction.execute(
-                "INSERT INTO desk_time (one, nanos) VALUES (1, ?1) ON CONFLICT DO NOTHING",
-                [start_nanos],
-            )?;
-            transaction.query_row("SELECT nanos FROM desk_time", [], |row| row.get(0))
-        })?;
+        let (kept, time) = KeptTime::open(database, start)?;
         let since = match speed {
             Speed::Limit(_) => Some(Instant::now()),
             Speed::Jump => None,
         };
         Ok(Arc::new(DeskClock {
             state: Mutex::new(State {
-                time: DateTime::from_timestamp_nanos(time),
+                time,
                 since,
                 holds: 0,
                 sleepers: BTreeMap::new(),
                 next_sleeper: 0,
             }),
             speed,
-            database,
+            kept,
             turns: watch::Sender::new(0),
         }))
     }
@@ -102,7 +93,7 @@ impl DeskClock {
         };
         if let Some(time) = stopped_at {
             self.turns.send_modify(|it| *it += 1);
-            self.keep(time);
+            self.kept.write(time);
         }
         Hold(Some(Arc::clone(self)))
     }
@@ -124,7 +115,7 @@ impl DeskClock {
                 // Taken before the nap's own hold is given back, so time cannot move between.
                 let hold = self.hold();
                 drop(nap);
-                self.keep(self.now());
+                self.kept.write(self.now());
                 hold
             }
         }
@@ -216,19 +207,6 @@ impl DeskClock {
         }
     }
 
-    /// Writes the time down. Without this a restart would go back, so a failure is said.
-    fn keep(&self, time: DateTime<Utc>) {
-        let kept = self.database.write(|transaction| {
-            transaction
-                .prepare_cached("UPDATE desk_time SET nanos = ?1 WHERE nanos < ?1")?
-                .execute([nanos(time)])
-        });
-        if let Err(error) = kept {
-            let error: rusqlite::Error = error;
-            tracing::error!(%error, "The desk's time cannot be written down");
-        }
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -272,85 +250,6 @@ impl Drop for Nap<'_> {
             self.clock.release();
         }
     }
-}
-
-/// Time stands still while this exists.
-#[derive(Debug, Default)]
-pub struct Hold(Option<Arc<DeskClock>>);
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        if let Some(clock) = &self.0 {
-            clock.release();
-        }
-    }
-}
-
-/// Where holds are taken: on the desk's clock, or nowhere, under any other clock.
-#[derive(Clone, Debug, Default)]
-pub struct Holds(Option<Arc<DeskClock>>);
-
-impl Holds {
-    /// Holds that hold nothing.
-    pub fn none() -> Holds {
-        Holds(None)
-    }
-
-    /// Holds of this clock.
-    pub fn of(clock: &Arc<DeskClock>) -> Holds {
-        Holds(Some(Arc::clone(clock)))
-    }
-
-    /// Stops time until the returned value is dropped.
-    pub fn take(&self) -> Hold {
-        self.0.as_ref().map(DeskClock::hold).unwrap_or_default()
-    }
-
-    /// Gives `held` back and returns once `clock` reads `at`, with time stopped again. `clock` is
-    /// the one that is held.
-    pub async fn sleep_until(&self, clock: &dyn Clock, at: DateTime<Utc>, held: Hold) -> Hold {
-        match &self.0 {
-            Some(desk) => desk.hold_at(at, held).await,
-            None => {
-                clock.sleep_until(at).await;
-                Hold::default()
-            }
-        }
-    }
-}
-
-/// The hold of one HTTP request, among its extensions; a route that waits for something to happen
-/// lets time pass meanwhile.
-#[derive(Clone, Debug, Default)]
-pub struct RequestHold {
-    holds: Holds,
-    hold: Arc<Mutex<Option<Hold>>>,
-}
-
-impl RequestHold {
-    /// Takes the hold of a request.
-    pub fn take(holds: &Holds) -> RequestHold {
-        let hold = Arc::new(Mutex::new(Some(holds.take())));
-        RequestHold { holds: holds.clone(), hold }
-    }
-
-    /// Lets time pass until `wait` is over.
-    pub async fn while_waiting<T>(&self, wait: impl Future<Output = T>) -> T {
-        drop(self.change(None));
-        let result = wait.await;
-        drop(self.change(Some(self.holds.take())));
-        result
-    }
-
-    fn change(&self, hold: Option<Hold>) -> Option<Hold> {
-        let mut held = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *held, hold)
-    }
-}
-
-/// Years beyond 2262 are cut to it.
-fn nanos(at: DateTime<Utc>) -> i64 {
-    at.timestamp_nanos_opt().unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

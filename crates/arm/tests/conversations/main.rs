@@ -5,7 +5,6 @@
 #![expect(clippy::print_stderr, reason = "a test that skips says so")]
 
 mod script;
-mod wire;
 mod bodies;
 mod clouds;
 mod definitions;

@@ -9,10 +9,9 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use chrono::{DateTime, TimeDelta, Utc};
+use contract::{Checked, Exchange, Verified};
 use seam::{Local, Outbound, Tokens, ToldClock};
 use serde_json::Value;
-
-use crate::wire::Verified;
 
 pub(crate) const HOST: &str = "management.azure.com";
 
@@ -39,12 +38,19 @@ pub(crate) struct Line {
 }
 
 /// The lines to say and what was heard.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Script {
     lines: Arc<Mutex<Vec<Line>>>,
     asked: Arc<Mutex<Vec<Asked>>>,
     /// Holds every request against Microsoft's documents.
     verified: Arc<Verified>,
+}
+
+impl Default for Script {
+    fn default() -> Script {
+        let verified = Arc::new(Verified::new(Checked::Requests));
+        Script { lines: Arc::default(), asked: Arc::default(), verified }
+    }
 }
 
 impl Script {
@@ -108,7 +114,15 @@ async fn answer(State(script): State<Script>, request: Request) -> Response {
         response = response.header(name, value);
     }
     let response = response.body(Body::from(line.body.clone())).unwrap();
-    script.verified.heard(asked, sent, &response, line.body);
+    script.verified.heard(&Exchange {
+        method: asked.method,
+        path: asked.uri.path_and_query().unwrap().to_string(),
+        asked: asked.headers,
+        sent,
+        status: response.status(),
+        told: response.headers().clone(),
+        answered: line.body.into(),
+    });
     response
 }
 

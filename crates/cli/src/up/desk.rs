@@ -92,11 +92,9 @@ impl Desk {
         }
 
         let options = SandboxOptions {
-            blob_url: addresses.blob.clone(),
-            queues: queues(&package, &args.queue),
             bus_key: args.bus_key.clone().unwrap_or_default(),
-            identity_secret: IDENTITY_SECRET.to_owned(),
             retry_after_always: args.retry_after == RetryAfter::Always,
+            ..SandboxOptions::new(&addresses.blob, queues(&package, &args.queue), IDENTITY_SECRET)
         };
         let place = Place::Folder(folder.path().to_owned());
         let sandbox = Sandbox::open(estate, &place, Time::Desk(speed(args)), options)?;

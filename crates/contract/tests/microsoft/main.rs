@@ -5,4 +5,5 @@
 
 mod reference;
 mod examples;
+mod verified;
 mod recordings;

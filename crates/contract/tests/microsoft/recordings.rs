@@ -2,8 +2,11 @@
 //! version, and no exception is idle.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use contract::{Contract, EXCEPTIONS, Exchange, Finding, Found, Operation, Side};
+use contract::{
+    Checked, Contract, EXCEPTIONS, Exchange, Finding, Found, Operation, Report, Side, Watch, What,
+};
 
 use crate::reference::{contract, conversation, files, folder};
 
@@ -30,14 +33,30 @@ fn each_exception_is_shown_by_its_recording_and_would_be_a_violation_without_it(
     let Some(contract) = contract().map(Contract::without_exceptions) else { return };
     let recorded = recorded(&contract);
 
-    for exception in EXCEPTIONS {
+    for exception in EXCEPTIONS.iter().filter(|it| it.what != What::ApiVersion) {
         let shown = recorded.iter().any(|(name, operation, exchange)| {
             let side = Side::Answer(exchange.status.as_u16());
             let findings = contract.answer(operation, exchange);
-            name == exception.recording
+            format!("recordings/{name}") == exception.shown_by
                 && findings.iter().any(|it| exception.excuses(operation, side, it))
         });
-        assert!(shown, "`{}` does not show: {}", exception.recording, exception.shows);
+        assert!(shown, "`{}` does not show: {}", exception.shown_by, exception.shows);
+    }
+}
+
+#[test]
+fn each_older_api_version_is_shown_by_its_file_and_is_of_no_document() {
+    let (Some(folder), Some(contract)) = (folder(), contract()) else { return };
+
+    for exception in EXCEPTIONS.iter().filter(|it| it.what == What::ApiVersion) {
+        let (of, version) = (exception.of, exception.place);
+        let shown = std::fs::read_to_string(folder.join(exception.shown_by)).unwrap();
+        let one_of_them = |it: &&Operation| it.template.to_ascii_lowercase().contains(of);
+        let mut operations = contract.operations().iter().filter(one_of_them).peekable();
+
+        assert!(shown.contains(version), "`{}` does not show {version}", exception.shown_by);
+        assert!(operations.peek().is_some(), "no operation is of {of}");
+        assert!(operations.all(|it| it.api_version != version), "{of} has a document of {version}");
     }
 }
 
@@ -105,4 +124,33 @@ fn recorded_requests_are_what_the_documents_say() {
 
     assert!(deviating.is_empty(), "{}", deviating.join("\n"));
     eprintln!("{checked} recorded requests are what the documents say");
+}
+
+#[test]
+fn what_recorded_links_lead_to_is_what_their_operation_declares() {
+    let (Some(folder), Some(contract)) = (folder(), contract()) else { return };
+    let contract = Arc::new(contract);
+    let (mut deviating, mut elsewhere) = (Vec::new(), BTreeSet::new());
+
+    for path in files(&folder.join("recordings")) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let report = Arc::new(Report::default());
+        let watch = Watch::new(Arc::clone(&contract), Checked::Answers, report);
+        for exchange in conversation(&path) {
+            watch.heard(&exchange);
+        }
+        for violation in watch.report().violations() {
+            if !violation.operation.starts_with("the ") {
+                continue;
+            }
+            match ELSEWHERE.iter().find(|(file, _)| *file == name) {
+                Some((_, what)) => _ = elsewhere.insert(*what),
+                None => deviating.push(format!("{name}: {violation}")),
+            }
+        }
+    }
+
+    assert!(deviating.is_empty(), "{}", deviating.join("\n"));
+    // Both have what they make in their status too.
+    assert_eq!(elsewhere, BTreeSet::from(["disks", "run commands"]));
 }

@@ -9,12 +9,11 @@ use serde_json::Value;
 
 /// The folder, or none, said aloud.
 pub(crate) fn folder() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference");
-    if !folder.is_dir() {
+    let folder = contract::reference();
+    if folder.is_none() {
         eprintln!("skipped: Microsoft's documents and recordings are not here");
-        return None;
     }
-    Some(folder)
+    folder
 }
 
 pub(crate) fn contract() -> Option<Contract> {

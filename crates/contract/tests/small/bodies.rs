@@ -75,6 +75,13 @@ fn an_open_enumeration_is_closed_in_requests_and_open_in_answers() {
 }
 
 #[test]
+fn a_list_of_values_that_microsoft_has_given_up_is_open() {
+    let new = with("breed", json!("Sphynx"));
+
+    assert_eq!(said(&[put(&new), got(&new)]), NONE);
+}
+
+#[test]
 fn null_is_no_value_but_where_it_is_declared() {
     assert_eq!(said(&[got(&with("nick", Value::Null))]), NONE);
     assert_eq!(said(&[got(&with("born", Value::Null))]), ["answer 200 /born is null"]);

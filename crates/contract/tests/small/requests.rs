@@ -1,9 +1,16 @@
 //! Requests and answers but for their bodies.
 
-use http::Method;
-use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::pets::{CAT, PETS, Said, asked, cat, got, heard, put, report, said};
+use axum::Router;
+use axum::body::Body;
+use contract::{Checked, Report, Watch};
+use http::{Method, Request};
+use serde_json::json;
+use tower::ServiceExt;
+
+use crate::pets::{CAT, PETS, Said, asked, cat, contract, got, heard, put, report, said};
 
 const NONE: [String; 0] = [];
 
@@ -147,4 +154,21 @@ fn the_same_violation_is_one_with_its_count_and_its_first_example() {
     assert!(found.iter().all(|it| it.times == 3), "{shown:?}");
     assert!(shown[0].starts_with(&format!("PUT {CAT}, request: `query sig`")), "{shown:?}");
     assert!(shown.iter().all(|it| !it.contains("secret")), "{shown:?}");
+}
+
+#[tokio::test]
+async fn a_request_that_breaks_off_reaches_nobody_and_is_not_judged() {
+    let reached = Arc::new(AtomicBool::new(false));
+    let reaches = Arc::clone(&reached);
+    let router = Router::new().fallback(async move || reaches.store(true, Ordering::Relaxed));
+    let report = Arc::new(Report::default());
+    let watch = Watch::new(contract(), Checked::Both, Arc::clone(&report));
+    let broken = futures::stream::iter([Ok("{ \"loc"), Err(std::io::Error::other("gone"))]);
+    let request = Request::put(CAT).body(Body::from_stream(broken)).unwrap();
+
+    let answer = watch.around(router).oneshot(request).await.unwrap();
+
+    assert_eq!(answer.status(), 400);
+    assert!(!reached.load(Ordering::Relaxed));
+    assert_eq!(report.counts().requests, 0);
 }

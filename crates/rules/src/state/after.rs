@@ -1,18 +1,15 @@
-//! The one transition function.
+//! The one transition function: one match over every event, live and on replay. What a run is made
+//! of when it opens, waits, ends or is retired stands beside it.
 
-use chrono::{DateTime, TimeDelta, Utc};
-
+use super::ending::may_have_published;
+use super::retiring::hide_now;
 use super::{
-    ChildrenDue, Claim, Hold, Notice, OpenIntent, Pin, Plan, Retiring, Run, Stage, Stamp, State,
-    Tidying, Version, WrongMove,
+    ChildrenDue, Claim, Hold, Notice, OpenIntent, Pin, Plan, Run, Stage, Stamp, State, WrongMove,
 };
 use crate::VersionNumber;
 use crate::event::{Event, Retirement};
 use crate::standing::Standing;
 use crate::wake::{Function, Task};
-
-/// How long to wait before a version that could not be hidden is hidden again.
-const HIDE_AGAIN_AFTER: TimeDelta = TimeDelta::minutes(30);
 
 impl State {
     /// Returns the state after `event`, which is part of the entry `stamp`.
@@ -20,8 +17,7 @@ impl State {
     /// # Errors
     /// [`WrongMove`] when `event` cannot follow what has happened; the entry must not be written.
     pub fn after(mut self, stamp: Stamp, event: &Event) -> Result<State, WrongMove> {
-        let wrong =
-            |because: &str| Err(WrongMove { event: name_of(event), because: because.to_owned() });
+        let wrong = |because: &str| Err(WrongMove::new(event, because.to_owned()));
         let soon = |function| Task { seq: stamp.seq, function, generation: 0, due: stamp.at };
         let later = |function, due| Task { seq: stamp.seq, function, generation: 0, due };
 
@@ -47,69 +43,23 @@ impl State {
                 self.open_next(stamp);
             }
             Event::TriggerCoalesced { trigger, into: _ } => {
-                let new = self.known_triggers.insert(trigger.clone());
-                let waited = self.pending.iter().any(|it| it.id() == *trigger);
-                if !new && !waited {
+                if !self.account_for(trigger) {
                     return wrong("the trigger is accounted for");
-                }
-                self.pending.retain(|it| it.id() != *trigger);
-                if self.pending.is_empty() {
-                    self.opening = None;
                 }
             }
             Event::TriggerRefused { trigger, because: _ } => {
-                let new = self.known_triggers.insert(trigger.id());
-                let waited = self.pending.iter().any(|it| it.id() == trigger.id());
-                if !new && !waited {
+                if !self.account_for(&trigger.id()) {
                     return wrong("the trigger is accounted for");
-                }
-                self.pending.retain(|it| it.id() != trigger.id());
-                if self.pending.is_empty() {
-                    self.opening = None;
                 }
             }
 
             Event::RunOpened { version, triggers, why, base, spec, template } => {
-                if self.building.is_some() {
-                    return wrong("another run is building");
+                let (triggers, why, base) = (triggers.clone(), why.clone(), base.clone());
+                let (spec, template) = (spec.clone(), template.clone());
+                let run = Run::opened(*version, triggers, why, base, spec, template, stamp);
+                if let Err(because) = self.open_run(run) {
+                    return wrong(because);
                 }
-                if self.versions.contains_key(version) {
-                    return wrong("the number has been used");
-                }
-                let serves = |id: &String| self.pending.iter().any(|it| it.id() == *id);
-                if triggers.is_empty() || !triggers.iter().all(serves) {
-                    return wrong("it serves a trigger that does not wait");
-                }
-                self.pending.retain(|it| !triggers.contains(&it.id()));
-                self.opening = None;
-                self.versions.insert(
-                    *version,
-                    Version {
-                        base: Some(base.clone()),
-                        why: Some(why.clone()),
-                        spec: Some(spec.clone()),
-                        opened_at: Some(stamp.at),
-                        ..Version::standing(Standing::Candidate)
-                    },
-                );
-                self.building = Some(Run {
-                    version: *version,
-                    why: why.clone(),
-                    triggers: triggers.clone(),
-                    base: base.clone(),
-                    spec: spec.clone(),
-                    template: template.clone(),
-                    opened_at: stamp.at,
-                    stage: Stage::Opened,
-                    task: Some(soon(Function::CreateTemplate)),
-                    build_started_at: None,
-                    staging_group: None,
-                    tidied: false,
-                    report: None,
-                    plan: Vec::new(),
-                    region_failures: Default::default(),
-                    approvals: Default::default(),
-                });
             }
             Event::IntentRecorded { target, operation, send_before, .. } => {
                 if let Claim::NotBefore(_) = self.claim(target, stamp.at) {
@@ -328,17 +278,10 @@ impl State {
                 }
             }
             Event::VersionRevoked { version, by, why } => {
-                self.end(*version, stamp);
                 let reason = format!("revoked by {by}: {why}");
-                let known = self.version_mut(*version);
-                if known.standing == Standing::Deleted {
-                    return wrong("it is deleted");
+                if let Err(because) = self.revoke(*version, reason, stamp) {
+                    return wrong(because);
                 }
-                known.standing = Standing::Revoked;
-                known.gate_passed = false;
-                known.condemned_at = Some(stamp.at);
-                known.reasons = vec![reason.clone()];
-                known.retiring = Some(hide_now(vec![reason], stamp));
             }
 
             Event::VersionsJudged { kept } => {
@@ -346,22 +289,9 @@ impl State {
                 self.judged_at = Some(stamp.at);
             }
             Event::RetirementDue { version, stage, standing, reasons } => {
-                if self.run(*version).is_some() {
-                    return wrong("its run is open");
+                if let Err(because) = self.retire(*version, *stage, *standing, reasons, stamp) {
+                    return wrong(because);
                 }
-                let function = match stage {
-                    Retirement::Deprecate => Function::DeprecateVersion,
-                    Retirement::Trim => Function::TrimVersion,
-                    Retirement::Delete => Function::DeleteVersion,
-                };
-                let adopted = || Version::standing(*standing);
-                let known = self.versions.entry(*version).or_insert_with(adopted);
-                if known.retiring.as_ref().is_some_and(|it| it.stage != *stage || !it.requested) {
-                    return wrong("it is being retired");
-                }
-                let (stage, reasons) = (*stage, reasons.clone());
-                let task = soon(function);
-                known.retiring = Some(Retiring { stage, reasons, requested: false, task });
             }
             Event::RetirementRequested { version, stage, look_at } => {
                 let Some(retiring) = self.retiring_mut(*version, *stage) else {
@@ -455,7 +385,7 @@ impl State {
         event: &Event,
         expected: impl Fn(&Stage) -> bool,
     ) -> Result<&mut Run, WrongMove> {
-        let wrong = |because: String| WrongMove { event: name_of(event), because };
+        let wrong = |because: String| WrongMove::new(event, because);
         let Some(run) = self.run_mut(version) else {
             return Err(wrong(format!("no run of {version} is open")));
         };
@@ -464,172 +394,4 @@ impl State {
         }
         Ok(run)
     }
-
-    fn run_mut(&mut self, version: VersionNumber) -> Option<&mut Run> {
-        let mut runs = self.building.iter_mut().chain(&mut self.releasing);
-        runs.find(|run| run.version == version)
-    }
-
-    /// The record of `version`; a version that was there before the ledger gets one now.
-    fn version_mut(&mut self, version: VersionNumber) -> &mut Version {
-        self.versions.entry(version).or_insert_with(|| Version::standing(Standing::Released))
-    }
-
-    fn retiring_mut(&mut self, version: VersionNumber, stage: Retirement) -> Option<&mut Retiring> {
-        let retiring = self.versions.get_mut(&version)?.retiring.as_mut()?;
-        (retiring.stage == stage).then_some(retiring)
-    }
-
-    /// Wants a run for the triggers that wait, when the building slot is free.
-    fn open_next(&mut self, stamp: Stamp) {
-        if self.pending.is_empty() || self.building.is_some() || self.opening.is_some() {
-            return;
-        }
-        let function = Function::CreateTemplate;
-        self.opening = Some(Task { seq: stamp.seq, function, generation: 0, due: stamp.at });
-    }
-
-    /// Wants the build of `version` cleaned up, once.
-    fn tidy(&mut self, version: VersionNumber, stamp: Stamp) {
-        let Some(run) = self.run_mut(version).filter(|run| !run.tidied) else { return };
-        run.tidied = true;
-        let (template, staging_group) = (run.template.clone(), run.staging_group.clone());
-        let function = Function::TidyBuild;
-        let task = Task { seq: stamp.seq, function, generation: 0, due: stamp.at };
-        self.tidying.push(Tidying { version, template, staging_group, requested: false, task });
-    }
-
-    /// Takes the run of `version` out of its slot. However it ends, its build is cleaned up.
-    fn end(&mut self, version: VersionNumber, stamp: Stamp) {
-        self.tidy(version, stamp);
-        for slot in [&mut self.building, &mut self.releasing] {
-            if slot.as_ref().is_some_and(|run| run.version == version) {
-                *slot = None;
-            }
-        }
-        self.open_next(stamp);
-    }
-
-    /// Ends the run of `version`. `there` says whether there may be a version all the same: it was
-    /// never proven then, and is hidden whatever Azure has made of its flags.
-    fn fail(&mut self, version: VersionNumber, reason: &str, there: bool, stamp: Stamp) {
-        self.failures_in_a_row += 1;
-        self.end(version, stamp);
-        let known = self.version_mut(version);
-        let reasons = vec![reason.to_owned()];
-        known.reasons = reasons.clone();
-        // What a ring offers already stays offered: the gate has passed it.
-        if !known.released_at.is_empty() {
-            return;
-        }
-        known.standing = Standing::Failed;
-        known.condemned_at = Some(stamp.at);
-        if there {
-            known.retiring = Some(hide_now(reasons, stamp));
-        }
-    }
-
-    /// Ends what the task was about, since its step can never succeed.
-    fn give_up(
-        &mut self,
-        seq: u64,
-        function: Function,
-        reason: &str,
-        stamp: Stamp,
-    ) -> Result<(), &'static str> {
-        use crate::wake::Subject;
-
-        let of = |it: &crate::wake::Wake| it.task.seq == seq && it.task.function == function;
-        let Some(wake) = self.wants().into_iter().find(of) else {
-            return Err("nobody wants it any more");
-        };
-        match wake.subject {
-            Subject::Opening => {
-                self.pending.clear();
-                self.opening = None;
-                self.failures_in_a_row += 1;
-            }
-            Subject::Run(version) => {
-                let there = self.run(version).is_some_and(|run| may_have_published(&run.stage));
-                self.fail(version, reason, there, stamp);
-            }
-            Subject::Build(version) => self.tidying.retain(|it| it.version != version),
-            Subject::Retirement(version) => {
-                let known = self.version_mut(version);
-                // The wish that nobody gets an unproven version is never given up.
-                if let (true, Some(retiring)) = (known.is_condemned(), &mut known.retiring) {
-                    let due = stamp.at + HIDE_AGAIN_AFTER;
-                    let (seq, generation) = (stamp.seq, 0);
-                    let function = Function::DeprecateVersion;
-                    retiring.requested = false;
-                    retiring.task = Task { seq, function, generation, due };
-                    return Ok(());
-                }
-                known.retiring = None;
-                self.kept.insert(version, vec![reason.to_owned()]);
-            }
-            Subject::Children(version) => self.children.retain(|it| it.version != version),
-            Subject::Notice(seq) => self.notices.retain(|it| it.task.seq != seq),
-        }
-        Ok(())
-    }
-}
-
-impl Run {
-    /// Waits until `ring` may be released: its bake time counts from `stamp`. Past the last ring
-    /// nothing is wanted any more.
-    fn wait_for_ring(&mut self, ring: usize, stamp: Stamp) {
-        self.stage = Stage::Replicated { ring, since: stamp.at };
-        self.task = self.plan.get(ring).map(|planned| {
-            // Nobody released anything before the first ring that could bake.
-            let hours = if ring == 0 { 0 } else { planned.bake_hours };
-            let due: DateTime<Utc> = stamp.at + TimeDelta::hours(i64::from(hours));
-            Task { seq: stamp.seq, function: Function::ReleaseVersion, generation: 0, due }
-        });
-    }
-
-    /// Looks again at a ring that waited for a person.
-    fn resume(&mut self, stamp: Stamp) {
-        let Stage::Paused { ring, since, .. } = self.stage else { return };
-        self.stage = Stage::Replicated { ring, since };
-        let function = Function::ReleaseVersion;
-        self.task = Some(Task { seq: stamp.seq, function, generation: 0, due: stamp.at });
-    }
-}
-
-impl Version {
-    fn standing(standing: Standing) -> Version {
-        Version {
-            standing,
-            base: None,
-            why: None,
-            spec: None,
-            opened_at: None,
-            released_at: Default::default(),
-            deprecated_at: None,
-            condemned_at: None,
-            reasons: Vec::new(),
-            gate_passed: false,
-            report: None,
-            retiring: None,
-        }
-    }
-}
-
-/// The wish that nobody gets a version.
-fn hide_now(reasons: Vec<String>, stamp: Stamp) -> Retiring {
-    let function = Function::DeprecateVersion;
-    let task = Task { seq: stamp.seq, function, generation: 0, due: stamp.at };
-    Retiring { stage: Retirement::Deprecate, reasons, requested: false, task }
-}
-
-/// Whether there may be a version in the gallery.
-fn may_have_published(stage: &Stage) -> bool {
-    !matches!(stage, Stage::Opened | Stage::TemplateRequested)
-}
-
-/// The event's name, as it stands in the ledger.
-fn name_of(event: &Event) -> String {
-    let text = format!("{event:?}");
-    text.split([' ', '{']).next().unwrap_or_default().to_owned()
 }

@@ -2,6 +2,10 @@
 //! function, live and on replay; [`State::wants`] says every message the state still owes.
 
 mod after;
+mod opening;
+mod bake;
+mod retiring;
+mod ending;
 mod wants;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Operation, PinnedBase, Retirement};
+use crate::event::{Event, Operation, PinnedBase, Retirement};
 use crate::rings::PlannedRing;
 use crate::standing::Standing;
 use crate::trigger::Trigger;
@@ -245,6 +249,15 @@ pub struct WrongMove {
     pub because: String,
 }
 
+impl WrongMove {
+    /// Names the event as it stands in the ledger.
+    fn new(event: &Event, because: String) -> WrongMove {
+        let text = format!("{event:?}");
+        let event = text.split([' ', '{']).next().unwrap_or_default().to_owned();
+        WrongMove { event, because }
+    }
+}
+
 /// Whether a write may be intended now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
@@ -269,6 +282,16 @@ impl State {
     /// The open run that makes `version`.
     pub fn run(&self, version: VersionNumber) -> Option<&Run> {
         self.runs().find(|run| run.version == version)
+    }
+
+    fn run_mut(&mut self, version: VersionNumber) -> Option<&mut Run> {
+        let mut runs = self.building.iter_mut().chain(&mut self.releasing);
+        runs.find(|run| run.version == version)
+    }
+
+    /// The record of `version`; a version that was there before the ledger gets one now.
+    fn version_mut(&mut self, version: VersionNumber) -> &mut Version {
+        self.versions.entry(version).or_insert_with(|| Version::standing(Standing::Released))
     }
 
     /// The open runs, the building one first.

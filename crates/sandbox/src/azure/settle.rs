@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::Trouble;
 use super::operation::Operation;
-use super::{World, group, plain, publish, run, soft_deleted, template, template_ready, version};
+use super::{
+    World, group, plain, publish, run, soft_deleted, template, template_ready, version,
+    version_deletion,
+};
 
 /// Something that becomes due.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +58,7 @@ fn one(world: &World<'_>, work: Work, at: DateTime<Utc>) -> Result<(), Trouble> 
         }
         Work::VersionSettled { id, operation } => version::settled(world, &id, &operation, at),
         Work::VersionDeleted { id, operation, bypass } => {
-            version::deleted(world, &id, &operation, bypass, at)
+            version_deletion::deleted(world, &id, &operation, bypass, at)
         }
         Work::SoftDeletedGone { id, deleted } => soft_deleted::gone(world, &id, deleted),
         Work::TemplateReady { id, operation } => template_ready::ready(world, &id, &operation, at),

@@ -3,29 +3,22 @@
 use std::cmp::Reverse;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use http::{Method, StatusCode};
+use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::answer::{Refusal, Reply, Trouble};
 use super::call::Call;
 use super::gallery::QUOTA;
-use super::operation::{Operation, Provider};
-use super::settle::Work;
+use super::operation::Operation;
 use super::software::Software;
 use super::{
     Offer, World, definition, event, gallery, moment, plain, region, route, throttle,
-    version_change,
+    version_change, version_deletion,
 };
-use crate::estate::{Exclusion, LatestWhileReplicating, Outage, StagingDeleted, UnsetFlag};
+use crate::estate::{Exclusion, LatestWhileReplicating, Outage, StagingDeleted};
 
 pub(super) const KIND: &str = "Microsoft.Compute/galleries/images/versions";
-
-/// From this api-version on, a GET tells `validationsProfile` (recorded in 2026; absent in 2023).
-const VALIDATIONS_TOLD: &str = "2024-03-03";
-
-/// From this api-version on, `bypassSoftDelete` is read (GalleryRP.json); before it is ignored.
-const BYPASS_SINCE: &str = "2026-03-03";
 
 /// A version of an image.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -132,133 +125,6 @@ impl Version {
         let alive = !matches!(self.state.as_str(), "Creating" | "Deleting");
         alive && complete && !excluded
     }
-
-    /// Its body as a GET or a list tells it, in `read_version` of the api. What it shows as the
-    /// flag of a region for which none was ever sent is an open question.
-    pub(super) fn read_body(&self, world: &World<'_>, read_version: &str) -> Value {
-        let mut body = self.body(Some(read_version));
-        let shown = match world.estate.variants.unset_flag {
-            UnsetFlag::Absent => return body,
-            UnsetFlag::False => false,
-            UnsetFlag::LikeGlobal => self.exclude_from_latest,
-        };
-        let regions = body["properties"]["publishingProfile"]["targetRegions"].as_array_mut();
-        for region in regions.into_iter().flatten() {
-            if region["excludeFromLatest"].is_null() {
-                region["excludeFromLatest"] = json!(shown);
-            }
-        }
-        body
-    }
-
-    /// Its body, as an answer to a PUT, or to a GET in `read_version` of the api.
-    pub(super) fn body(&self, read_version: Option<&str>) -> Value {
-        let regions: Vec<Value> = self
-            .regions
-            .iter()
-            .map(|it| {
-                let mut region = Value::Object(it.besides.clone());
-                region["name"] = json!(region::display(&it.name));
-                region["regionalReplicaCount"] = json!(it.replicas);
-                region["storageAccountType"] = json!(it.storage_account_type);
-                if let Some(excluded) = it.exclude_from_latest {
-                    region["excludeFromLatest"] = json!(excluded);
-                }
-                region
-            })
-            .collect();
-        let mut profile = json!({
-            "targetRegions": regions,
-            "replicaCount": self.replica_count,
-            "excludeFromLatest": self.exclude_from_latest,
-            "publishedDate": moment::compute(self.published),
-            "storageAccountType": self.storage_account_type,
-        });
-        if let Some(date) = self.end_of_life {
-            profile["endOfLifeDate"] = json!(moment::compute(date));
-        }
-        if let Some(mode) = &self.replication_mode {
-            profile["replicationMode"] = json!(mode);
-        }
-
-        let mut storage = json!({});
-        if let Some(source) = &self.source {
-            storage["source"] = source.clone();
-        }
-        // While it is Creating the disk is not known (recorded).
-        if self.state != "Creating" {
-            storage["osDiskImage"] = json!({
-                "sizeInGB": self.disk_gb, "hostCaching": "ReadWrite", "source": self.disk_source,
-            });
-        }
-        let mut safety = json!({
-            "reportedForPolicyViolation": false,
-            "allowDeletionOfReplicatedLocations": self.allow_deletion_of_replicated_locations,
-        });
-        if let Some(block) = self.block_deletion_before_end_of_life {
-            safety["blockDeletionBeforeEndOfLife"] = json!(block);
-        }
-
-        let mut body = json!({
-            "name": self.number(),
-            "id": self.id,
-            "type": KIND,
-            "location": self.location,
-            "tags": self.tags,
-            "properties": {
-                "publishingProfile": profile,
-                "storageProfile": storage,
-                "safetyProfile": safety,
-                "provisioningState": self.state,
-            },
-        });
-        if read_version.is_some_and(|it| it >= VALIDATIONS_TOLD)
-            && let Some([publisher, offer, sku]) = &self.platform
-        {
-            body["properties"]["validationsProfile"] = json!({
-                "validationOperationStatus": "NotExecuted",
-                "platformAttributes": [
-                    { "name": "source_image_publisher", "value": publisher },
-                    { "name": "source_image_offer", "value": offer },
-                    { "name": "source_image_sku", "value": sku },
-                ],
-            });
-        }
-        body
-    }
-
-    /// `properties.replicationStatus`: regions in their short form (recorded).
-    fn replication_status(&self, now: DateTime<Utc>) -> Value {
-        let states: Vec<Replication> = self.regions.iter().map(|it| it.replication(now)).collect();
-        let aggregated = if states.iter().any(|it| matches!(it, Replication::Replicating { .. })) {
-            "InProgress"
-        } else if states.contains(&Replication::Failed) {
-            "Failed"
-        } else {
-            "Completed"
-        };
-        let regions = self.regions.iter().zip(&states);
-        let summary: Vec<Value> = regions
-            .map(|(region, state)| match state {
-                Replication::Completed => {
-                    json!({ "region": region.name, "state": "Completed", "progress": 100 })
-                }
-                Replication::Replicating { progress } => {
-                    json!({ "region": region.name, "state": "Replicating", "progress": progress })
-                }
-                Replication::Failed => json!({
-                    "region": region.name,
-                    "state": "Failed",
-                    "progress": 0,
-                    "details": format!(
-                        "Replication to {} failed. Please repeat the request.",
-                        region::display(&region.name)
-                    ),
-                }),
-            })
-            .collect();
-        json!({ "aggregatedState": aggregated, "summary": summary })
-    }
 }
 
 /// Lists the versions of a definition; without replication status.
@@ -297,7 +163,7 @@ pub(super) fn one(world: &World<'_>, call: &Call) -> Result<Reply, Trouble> {
         }
         Method::DELETE => {
             let quota = throttle::DELETE_VERSION.take(world)?;
-            Ok(delete(world, call, &id, found)?.header(QUOTA, quota))
+            Ok(version_deletion::delete(world, call, &id, found)?.header(QUOTA, quota))
         }
         _ => Err(route::unknown(call)),
     }
@@ -308,59 +174,6 @@ pub(super) fn not_found(call: &Call) -> Refusal {
     let (gallery, image, version) = (&call.segments[7], &call.segments[9], &call.segments[11]);
     let name = format!("{gallery}/images/{image}/versions/{version}");
     Refusal::not_found(gallery::KIND, &name, &call.segments[3])
-}
-
-fn delete(
-    world: &World<'_>,
-    call: &Call,
-    id: &str,
-    found: Option<Version>,
-) -> Result<Reply, Trouble> {
-    let bypass = call.query("bypasssoftdelete").is_some_and(|it| it.eq_ignore_ascii_case("true"))
-        && call.api_version() >= BYPASS_SINCE;
-    let Some(mut version) = found else {
-        let kept = super::soft_deleted::of_version(world, id)?;
-        return match kept {
-            Some(kept) if bypass => begin_delete(world, call, &kept.version, true),
-            _ => Ok(Reply::empty(StatusCode::NO_CONTENT)),
-        };
-    };
-    if version.state == "Deleting" {
-        // Deleting twice attaches to the deletion that is under way.
-        return begin_delete(world, call, &version, bypass);
-    }
-    let blocks = version.block_deletion_before_end_of_life == Some(true);
-    if blocks && version.end_of_life.is_some_and(|it| it > world.now) {
-        let number = version.number();
-        return Err(Refusal::new(
-            StatusCode::CONFLICT,
-            "DeleteGalleryImageVersionBlockedBeforeEndOfLife",
-            format!(
-                "The gallery image version '{number}' can not be deleted before its end of life \
-                 date. Set 'safetyProfile.blockDeletionBeforeEndOfLife' to false and try again."
-            ),
-        )
-        .into());
-    }
-
-    version.state = "Deleting".to_owned();
-    version.store(world)?;
-    begin_delete(world, call, &version, bypass)
-}
-
-fn begin_delete(
-    world: &World<'_>,
-    call: &Call,
-    version: &Version,
-    bypass: bool,
-) -> Result<Reply, Trouble> {
-    let id = version.id.clone();
-    let operation = Operation::start_paced(world, Provider::Gallery, &id, &version.location, 60)?;
-    // Recorded: 91 to 180 seconds.
-    let ends = world.now + moment::between(&[&id, "delete"], 91.0, 180.0);
-    let work = Work::VersionDeleted { id, operation: operation.id.clone(), bypass };
-    world.records.schedule(ends, &work)?;
-    Ok(operation.accepted(world, call))
 }
 
 /// A version has become what the operation was to make it.
@@ -395,26 +208,6 @@ pub(super) fn settled(
         ("ReplicationJobsNotCompleted".to_owned(), message)
     });
     Operation::end(world, operation, at, error)
-}
-
-/// A version is gone; kept aside when its gallery has a soft-delete policy.
-pub(super) fn deleted(
-    world: &World<'_>,
-    id: &str,
-    operation: &str,
-    bypass: bool,
-    at: DateTime<Utc>,
-) -> Result<(), Trouble> {
-    if let Some(version) = world.records.get::<Version>(id)? {
-        world.records.remove(id)?;
-        if !bypass {
-            super::soft_deleted::keep(world, version, at)?;
-        }
-        event::version_deleted(world, id, at)?;
-    } else if bypass {
-        super::soft_deleted::forget(world, id)?;
-    }
-    Operation::end(world, operation, at, None)
 }
 
 /// A staging group was deleted: what still replicates of the versions that were built there may

@@ -5,12 +5,16 @@
 mod bus;
 mod check;
 mod cloud;
+mod fleet;
+mod gallery;
+mod marketplace;
 mod positions;
+mod problem;
+mod software;
 mod variants;
 pub(crate) mod reference;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -18,6 +22,11 @@ use serde::{Deserialize, Serialize};
 
 pub use bus::{BusTroubles, Period};
 pub use cloud::Cloud;
+pub use fleet::{Instance, Machine, Orchestration, ScaleSet, Template};
+pub use gallery::{Definition, Gallery, SoftDelete, Version, VersionState};
+pub use marketplace::{Plan, PlatformImage, PlatformVersion};
+pub use problem::{EstateError, EstateProblem};
+pub use software::{Advisory, Fix, Severity, StepEffect, StepFailure};
 pub use variants::{
     AbsentEndOfLife, Answer, BareUpdate, ExactVersion, Exclusion, LargeMessage,
     LatestWhileReplicating, LostLock, MissingQueue, MissingRole, RunEvent, StagingDeleted,
@@ -170,328 +179,6 @@ pub enum Generation {
     V2,
 }
 
-/// A Marketplace image: one publisher, offer and sku.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct PlatformImage {
-    pub publisher: String,
-    pub offer: String,
-    pub sku: String,
-    /// The distribution and its release, `ubuntu/22.04`; advisories and steps refer to it.
-    pub os: String,
-    #[serde(default = "linux")]
-    pub os_type: OsType,
-    #[serde(default)]
-    pub generation: Generation,
-    /// The size of its OS disk. Defaults to 30.
-    #[serde(default = "thirty")]
-    pub disk_gb: u32,
-    /// The purchase plan, when the publisher demands one.
-    #[serde(default)]
-    pub plan: Option<Plan>,
-    /// The regions that offer it; all of them when empty.
-    #[serde(default)]
-    pub regions: Vec<String>,
-    /// Its versions, the oldest first.
-    pub versions: Vec<PlatformVersion>,
-}
-
-/// A Marketplace purchase plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Plan {
-    pub name: String,
-    pub product: String,
-    pub publisher: String,
-}
-
-/// One version of a Marketplace image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct PlatformVersion {
-    /// `22.04.202608120`.
-    pub version: String,
-    /// When it appears; before this instant nobody sees it.
-    pub released: DateTime<Utc>,
-    /// When the publisher marks it deprecated.
-    #[serde(default)]
-    pub deprecated: Option<DateTime<Utc>>,
-    /// When the publisher removes it.
-    #[serde(default)]
-    pub withdrawn: Option<DateTime<Utc>>,
-    /// The packages that differ from the version before it in this list; all of them for the first.
-    #[serde(default)]
-    pub packages: BTreeMap<String, String>,
-}
-
-/// A vulnerability in a package.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Advisory {
-    /// `CVE-2026-31415`.
-    pub id: String,
-    /// The distribution it is about, `ubuntu/22.04`.
-    pub os: String,
-    pub package: String,
-    pub severity: Severity,
-    pub title: String,
-    /// When scanners start to know it.
-    pub published: DateTime<Utc>,
-    /// The first version without it; without this every version has it, for good.
-    #[serde(default)]
-    pub fixed: Option<Fix>,
-    /// The first version that has it; without this every version below the fixed one.
-    #[serde(default)]
-    pub introduced: Option<String>,
-}
-
-/// The version of a package that cures an advisory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Fix {
-    pub version: String,
-    /// When the version can be installed, and when scanners start to name it.
-    pub published: DateTime<Utc>,
-}
-
-/// A scanner's severity.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "camelCase")]
-pub enum Severity {
-    Unknown,
-    Low,
-    Medium,
-    High,
-    Critical,
-}
-
-/// What a customize step does to the build machine.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct StepEffect {
-    /// The name of the customizer in the template.
-    pub name: String,
-    /// The distributions it holds for, `ubuntu/22.04`; every one when empty.
-    #[serde(default)]
-    pub os: Vec<String>,
-    /// Packages that are installed, each at least at this version, or at the newest fixed one.
-    #[serde(default)]
-    pub installs: BTreeMap<String, String>,
-    /// Packages that are removed.
-    #[serde(default)]
-    pub removes: Vec<String>,
-    /// True: every package that is not held becomes the newest fixed version published by then.
-    #[serde(default)]
-    pub upgrades_all: bool,
-    /// These packages become the newest fixed version published by then.
-    #[serde(default)]
-    pub upgrades: Vec<String>,
-    /// These packages are kept back by `upgradesAll`, as `apt-get upgrade` keeps back a kernel.
-    #[serde(default)]
-    pub holds: Vec<String>,
-    /// The step fails.
-    #[serde(default)]
-    pub fails: Option<StepFailure>,
-}
-
-/// Why and when a step fails.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct StepFailure {
-    /// What the step prints before it fails.
-    pub reason: String,
-    /// The first instant at which it fails; always when absent.
-    #[serde(default)]
-    pub from: Option<DateTime<Utc>>,
-    /// The instant from which it works again; never when absent.
-    #[serde(default)]
-    pub until: Option<DateTime<Utc>>,
-}
-
-/// An Azure Compute Gallery.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Gallery {
-    /// The subscription's id.
-    pub subscription: String,
-    pub resource_group: String,
-    pub name: String,
-    pub location: String,
-    /// Deleted versions can be restored; without it they are gone at once.
-    #[serde(default)]
-    pub soft_delete: Option<SoftDelete>,
-    #[serde(default)]
-    pub tags: BTreeMap<String, String>,
-    #[serde(default)]
-    pub definitions: Vec<Definition>,
-}
-
-/// A gallery's soft-delete policy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct SoftDelete {
-    /// Days in which a deleted version can still be used.
-    pub retention_days: u32,
-    /// Days after these in which it can still be restored.
-    #[serde(default)]
-    pub grace_days: u32,
-}
-
-/// An image definition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Definition {
-    pub name: String,
-    pub publisher: String,
-    pub offer: String,
-    pub sku: String,
-    #[serde(default = "linux")]
-    pub os_type: OsType,
-    #[serde(default)]
-    pub generation: Generation,
-    /// The feature `SecurityType`. Defaults to `TrustedLaunchSupported`.
-    #[serde(default = "trusted")]
-    pub security: String,
-    #[serde(default)]
-    pub tags: BTreeMap<String, String>,
-    #[serde(default)]
-    pub versions: Vec<Version>,
-}
-
-/// One version of an image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Version {
-    /// `1.4.0`.
-    pub number: String,
-    pub published: DateTime<Utc>,
-    /// The regions it is replicated to; the gallery's location must be one of them.
-    pub regions: Vec<String>,
-    /// The regions in which *latest* does not mean it.
-    #[serde(default)]
-    pub excluded_in: Vec<String>,
-    /// True: *latest* means it nowhere.
-    #[serde(default)]
-    pub exclude_from_latest: bool,
-    #[serde(default)]
-    pub end_of_life: Option<DateTime<Utc>>,
-    #[serde(default)]
-    pub tags: BTreeMap<String, String>,
-    #[serde(default)]
-    pub state: VersionState,
-    /// What it was built from: `publisher:offer:sku:version`, or `gallery/definition/version`.
-    #[serde(default)]
-    pub base: Option<String>,
-    /// The steps that were run on the base, by name, at the instant it was published.
-    #[serde(default)]
-    pub steps: Vec<String>,
-    /// Packages besides what the base and the steps gave it.
-    #[serde(default)]
-    pub packages: BTreeMap<String, String>,
-    /// True: a region may be removed from it.
-    #[serde(default)]
-    pub allow_deletion_of_replicated_locations: bool,
-    /// True: it cannot be deleted before its end of life.
-    #[serde(default)]
-    pub block_deletion_before_end_of_life: bool,
-}
-
-/// What became of a version.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum VersionState {
-    #[default]
-    Succeeded,
-    Failed,
-}
-
-/// A virtual machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Machine {
-    /// The subscription's id.
-    pub subscription: String,
-    pub resource_group: String,
-    pub name: String,
-    pub location: String,
-    /// What it was made from: `gallery/definition` (latest), `gallery/definition/version`,
-    /// `publisher:offer:sku:version`, or a whole resource id.
-    pub image: String,
-    /// The version that it runs, as Azure tells it for a reference to *latest*.
-    #[serde(default)]
-    pub exact_version: Option<String>,
-    pub created: DateTime<Utc>,
-    /// The name of the flexible scale set it belongs to, in the same group.
-    #[serde(default)]
-    pub scale_set: Option<String>,
-    #[serde(default)]
-    pub tags: BTreeMap<String, String>,
-}
-
-/// A virtual machine scale set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct ScaleSet {
-    /// The subscription's id.
-    pub subscription: String,
-    pub resource_group: String,
-    pub name: String,
-    pub location: String,
-    /// What its model is made from, written as for a machine.
-    pub image: String,
-    /// How many machines it has; 0 is legal, and its model still refers to the image.
-    pub size: u32,
-    #[serde(default)]
-    pub orchestration: Orchestration,
-    pub created: DateTime<Utc>,
-    /// Instances of a uniform scale set that run something else than the model; the others run it.
-    #[serde(default)]
-    pub instances: Vec<Instance>,
-    #[serde(default)]
-    pub tags: BTreeMap<String, String>,
-}
-
-/// How a scale set keeps its machines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Orchestration {
-    #[default]
-    Uniform,
-    Flexible,
-}
-
-/// An instance of a uniform scale set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Instance {
-    /// Its number, `0` for the first.
-    pub id: u32,
-    /// What it was made from; the model's image when absent.
-    #[serde(default)]
-    pub image: Option<String>,
-    #[serde(default)]
-    pub exact_version: Option<String>,
-}
-
-/// An image template of somebody else.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Template {
-    /// The subscription's id.
-    pub subscription: String,
-    pub resource_group: String,
-    pub name: String,
-    pub location: String,
-    /// The resource id of the user-assigned identity it builds as.
-    pub identity: String,
-    /// What it builds from, written as for a machine.
-    pub source: String,
-    /// Where it publishes: `gallery/definition`.
-    pub distribute: String,
-    #[serde(default)]
-    pub tags: BTreeMap<String, String>,
-}
-
 /// A time in which replicating to a region fails.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -509,59 +196,9 @@ fn yes() -> bool {
     true
 }
 
-fn thirty() -> u32 {
-    30
-}
-
 fn hundred() -> u32 {
     100
 }
-
-fn linux() -> OsType {
-    OsType::Linux
-}
-
-fn trusted() -> String {
-    "TrustedLaunchSupported".to_owned()
-}
-
-/// Everything that is wrong with an estate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EstateError {
-    /// In the order of the document.
-    pub problems: Vec<EstateProblem>,
-}
-
-/// One thing that is wrong, and where.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct EstateProblem {
-    /// The line, the first being 1; 0 when it is not known.
-    pub line: usize,
-    /// The column, the first being 1; 0 when it is not known.
-    pub column: usize,
-    /// The place in the document, `machines[2].image`; empty for a fault of the syntax.
-    pub path: String,
-    /// What is wrong and what to do.
-    pub message: String,
-}
-
-impl fmt::Display for EstateProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.line, self.column, self.message)
-    }
-}
-
-impl fmt::Display for EstateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.problems.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "\n" };
-            write!(f, "{separator}{problem}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for EstateError {}
 
 impl Estate {
     /// Reads an estate from YAML and checks it.
@@ -616,4 +253,8 @@ fn first_line(text: &str) -> String {
     let line = line.strip_prefix("error: ").unwrap_or(line);
     let cut = line.rfind(" at line ").unwrap_or(line.len());
     line[..cut].trim_end_matches(['.', ',', ':']).to_owned()
+}
+
+fn linux() -> OsType {
+    OsType::Linux
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use axum::body::Body;
 use chrono::{DateTime, TimeDelta, Utc};
+use contract::{Checked, Verified};
 use http::{HeaderMap, Request, StatusCode};
 use sandbox::azure::{Azure, AzureOptions};
 use sandbox::blob::Blobs;
@@ -14,8 +15,6 @@ use sandbox::estate::Estate;
 use seam::Clock;
 use serde_json::{Value, json};
 use tower::ServiceExt;
-
-use crate::wire::Verified;
 
 pub(crate) const SUBSCRIPTION: &str = "6f9619ff-8b86-4d11-b42d-00c04fc964ff";
 pub(crate) const GROUP: &str =
@@ -126,7 +125,7 @@ pub(crate) struct Desk {
     pub(crate) blobs: Arc<Blobs>,
     pub(crate) bus: Arc<Bus>,
     /// Holds every answer against Microsoft's documents.
-    verified: Verified,
+    pub(crate) verified: Verified,
 }
 
 /// An answer, read whole.
@@ -183,7 +182,7 @@ pub(crate) fn desk_of(gallery: &str, rest: &str, options: AzureOptions) -> Desk 
     let bus = Bus::open(Arc::clone(&database), clock.clone(), [queue]).unwrap();
     let azure =
         Azure::open(database, &estate, clock.clone(), blobs.clone(), bus.clone(), options).unwrap();
-    Desk { azure, clock, blobs, bus, verified: Verified::new() }
+    Desk { azure, clock, blobs, bus, verified: Verified::new(Checked::Answers) }
 }
 
 impl Desk {

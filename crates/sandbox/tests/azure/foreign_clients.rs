@@ -105,7 +105,7 @@ async fn clients_of_microsofts_are_told_to_come_back_in_a_second_and_the_handler
         (Some("InProgress"), None)
     );
 
-    let always = desk.azure.router().layer(Extension(RetryAfterAlways));
+    let always = desk.verified.around(desk.azure.router()).layer(Extension(RetryAfterAlways));
     let ask = |method: &str, uri: String, body: String| {
         Request::builder()
             .method(method)

@@ -3,12 +3,10 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    clippy::print_stderr,
     reason = "a test may unwrap, and say what it skips"
 )]
 
 mod desk;
-mod wire;
 mod admission;
 mod galleries;
 mod versions;

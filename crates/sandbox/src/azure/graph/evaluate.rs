@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::parser::{Expression, Operator, Order, Query, Step};
+use super::expression::{Meaningless, check, value};
+use super::parser::{Expression, Order, Query, Step};
+use super::value::{compare, is_true};
 
 /// Rows with named columns, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,10 +16,6 @@ pub(super) struct Table {
     pub(super) columns: Vec<String>,
     pub(super) rows: Vec<Vec<Value>>,
 }
-
-/// What a query means that cannot be: a column or a function that is not there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Meaningless(pub(super) String);
 
 /// Runs `query` over `table`.
 pub(super) fn run(query: &Query, table: Table) -> Result<Table, Meaningless> {
@@ -157,206 +155,11 @@ fn summarize(
     Ok(Table { columns, rows: rows.collect() })
 }
 
-/// Whether every column and function of `expression` is there, also when there is no row.
-fn check(expression: &Expression, columns: &[String]) -> Result<(), Meaningless> {
-    match expression {
-        Expression::Literal(_) => Ok(()),
-        Expression::Column(name) => column(name, columns).map(|_| ()),
-        Expression::Member(value, member) => {
-            check(value, columns)?;
-            check(member, columns)
-        }
-        Expression::Call(name, arguments) => {
-            if !FUNCTIONS.contains(&name.as_str()) {
-                return Err(Meaningless(format!("'{name}' is not a function that is known here")));
-            }
-            arguments.iter().try_for_each(|it| check(it, columns))
-        }
-        Expression::Binary(_, left, right) => {
-            check(left, columns)?;
-            check(right, columns)
-        }
-        Expression::In { value, list, .. } => {
-            check(value, columns)?;
-            list.iter().try_for_each(|it| check(it, columns))
-        }
-    }
-}
-
-fn column(name: &str, columns: &[String]) -> Result<usize, Meaningless> {
-    let found = columns.iter().position(|it| it == name);
-    found.ok_or_else(|| {
-        Meaningless(format!("Failed to resolve column or scalar expression named '{name}'"))
-    })
-}
-
-fn value(expression: &Expression, columns: &[String], row: &[Value]) -> Result<Value, Meaningless> {
-    match expression {
-        Expression::Literal(value) => Ok(value.clone()),
-        Expression::Column(name) => Ok(row[column(name, columns)?].clone()),
-        Expression::Member(inside, member) => {
-            let inside = value(inside, columns, row)?;
-            let member = value(member, columns, row)?;
-            Ok(match (&member, &inside) {
-                (Value::String(name), Value::Object(_)) => inside[name.as_str()].clone(),
-                (Value::Number(index), Value::Array(items)) => {
-                    let index = index.as_u64().and_then(|it| usize::try_from(it).ok());
-                    index.and_then(|it| items.get(it)).cloned().unwrap_or(Value::Null)
-                }
-                _ => Value::Null,
-            })
-        }
-        Expression::Call(name, arguments) => {
-            let values: Result<Vec<Value>, Meaningless> =
-                arguments.iter().map(|it| value(it, columns, row)).collect();
-            call(name, &values?)
-        }
-        Expression::Binary(Operator::And, left, right) => {
-            let left = is_true(&value(left, columns, row)?);
-            Ok(json!(left && is_true(&value(right, columns, row)?)))
-        }
-        Expression::Binary(Operator::Or, left, right) => {
-            let left = is_true(&value(left, columns, row)?);
-            Ok(json!(left || is_true(&value(right, columns, row)?)))
-        }
-        Expression::Binary(operator, left, right) => {
-            let (left, right) = (value(left, columns, row)?, value(right, columns, row)?);
-            Ok(json!(holds(*operator, &left, &right)))
-        }
-        Expression::In { value: inside, list, folded, negated } => {
-            let found = value(inside, columns, row)?;
-            let mut is_there = false;
-            for item in list {
-                let item = value(item, columns, row)?;
-                let operator = if *folded { Operator::EqualFolded } else { Operator::Equal };
-                is_there |= holds(operator, &found, &item);
-            }
-            Ok(json!(is_there != *negated))
-        }
-    }
-}
-
-fn is_true(value: &Value) -> bool {
-    match value {
-        Value::Bool(value) => *value,
-        Value::Number(value) => value.as_f64().is_some_and(|it| it != 0.0),
-        Value::String(value) => value.eq_ignore_ascii_case("true"),
-        Value::Null | Value::Array(_) | Value::Object(_) => false,
-    }
-}
-
-/// A value as a text: null is empty, texts have no quotes.
-pub(super) fn text(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-fn compare(one: &Value, other: &Value) -> Ordering {
-    match (one.as_f64(), other.as_f64()) {
-        (Some(one), Some(other)) => one.partial_cmp(&other).unwrap_or(Ordering::Equal),
-        _ => text(one).cmp(&text(other)),
-    }
-}
-
-fn holds(operator: Operator, left: &Value, right: &Value) -> bool {
-    let folded = |value: &Value| text(value).to_lowercase();
-    match operator {
-        Operator::Equal => compare(left, right) == Ordering::Equal,
-        Operator::NotEqual => compare(left, right) != Ordering::Equal,
-        Operator::EqualFolded => folded(left) == folded(right),
-        Operator::NotEqualFolded => folded(left) != folded(right),
-        Operator::Less => compare(left, right) == Ordering::Less,
-        Operator::LessOrEqual => compare(left, right) != Ordering::Greater,
-        Operator::Greater => compare(left, right) == Ordering::Greater,
-        Operator::GreaterOrEqual => compare(left, right) != Ordering::Less,
-        Operator::Contains => folded(left).contains(&folded(right)),
-        Operator::NotContains => !folded(left).contains(&folded(right)),
-        Operator::Has => has(&folded(left), &folded(right)),
-        Operator::NotHas => !has(&folded(left), &folded(right)),
-        Operator::StartsWith => folded(left).starts_with(&folded(right)),
-        Operator::NotStartsWith => !folded(left).starts_with(&folded(right)),
-        Operator::EndsWith => folded(left).ends_with(&folded(right)),
-        Operator::NotEndsWith => !folded(left).ends_with(&folded(right)),
-        Operator::And => is_true(left) && is_true(right),
-        Operator::Or => is_true(left) || is_true(right),
-    }
-}
-
-/// Whether `term` is in `text` as whole words: no letter or digit stands beside it.
-fn has(text: &str, term: &str) -> bool {
-    if term.is_empty() {
-        return true;
-    }
-    text.match_indices(term).any(|(index, found)| {
-        let before = text[..index].chars().next_back();
-        let after = text[index + found.len()..].chars().next();
-        let alone = |it: Option<char>| !it.is_some_and(char::is_alphanumeric);
-        alone(before) && alone(after)
-    })
-}
-
-/// The functions that are known here.
-const FUNCTIONS: [&str; 16] = [
-    "tolower",
-    "toupper",
-    "tostring",
-    "coalesce",
-    "isempty",
-    "isnotempty",
-    "isnull",
-    "isnotnull",
-    "not",
-    "strcat",
-    "strlen",
-    "split",
-    "array_length",
-    "iif",
-    "iff",
-    "toint",
-];
-
-fn call(name: &str, values: &[Value]) -> Result<Value, Meaningless> {
-    let argument = |index: usize| values.get(index).unwrap_or(&Value::Null);
-    let empty = |value: &Value| text(value).is_empty();
-    Ok(match name {
-        "tolower" => json!(text(argument(0)).to_lowercase()),
-        "toupper" => json!(text(argument(0)).to_uppercase()),
-        "tostring" => json!(text(argument(0))),
-        // Kusto's coalesce takes the first that is not null, of texts the first that is not empty.
-        "coalesce" => values.iter().find(|it| !empty(it)).cloned().unwrap_or(Value::Null),
-        "isempty" => json!(empty(argument(0))),
-        "isnotempty" => json!(!empty(argument(0))),
-        "isnull" => json!(argument(0).is_null()),
-        "isnotnull" => json!(!argument(0).is_null()),
-        "not" => json!(!is_true(argument(0))),
-        "strcat" => json!(values.iter().map(text).collect::<String>()),
-        "strlen" => json!(text(argument(0)).chars().count()),
-        "split" => {
-            let (whole, by) = (text(argument(0)), text(argument(1)));
-            let parts: Vec<&str> =
-                if by.is_empty() { vec![&whole] } else { whole.split(&by).collect() };
-            match values.get(2).and_then(Value::as_u64) {
-                Some(index) => {
-                    let index = usize::try_from(index).unwrap_or(usize::MAX);
-                    parts.get(index).map_or(json!([]), |it| json!([it]))
-                }
-                None => json!(parts),
-            }
-        }
-        "array_length" => argument(0).as_array().map_or(Value::Null, |it| json!(it.len())),
-        "iif" | "iff" => argument(if is_true(argument(0)) { 1 } else { 2 }).clone(),
-        "toint" => text(argument(0)).parse::<i64>().map_or(Value::Null, |it| json!(it)),
-        _ => return Err(Meaningless(format!("'{name}' is not a function that is known here"))),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::azure::graph::parser::parse;
+    use crate::azure::graph::value::text;
 
     fn machines() -> Table {
         let row = |name: &str, kind: &str, properties: Value| {

@@ -3,6 +3,8 @@
 
 mod lexer;
 mod parser;
+mod value;
+mod expression;
 mod evaluate;
 
 use base64::Engine;
@@ -18,7 +20,8 @@ use super::version::{self, Version};
 use super::{World, compute, group, moment, plain, route, soft_deleted};
 use crate::estate::Subscription;
 use crate::guid;
-use evaluate::{Meaningless, Table};
+use evaluate::Table;
+use expression::Meaningless;
 use lexer::Unreadable;
 
 /// The most rows of one page, and how many there are when nobody says.

@@ -1,0 +1,125 @@
+//! How what is under way ends: a run, well or badly, and a wish that can never be fulfilled.
+
+use chrono::TimeDelta;
+
+use super::retiring::hide_now;
+use super::{Stage, Stamp, State, Tidying};
+use crate::VersionNumber;
+use crate::standing::Standing;
+use crate::wake::{Function, Subject, Task, Wake};
+
+/// How long to wait before a version that could not be hidden is hidden again.
+const HIDE_AGAIN_AFTER: TimeDelta = TimeDelta::minutes(30);
+
+impl State {
+    /// Wants the build of `version` cleaned up, once.
+    pub(super) fn tidy(&mut self, version: VersionNumber, stamp: Stamp) {
+        let Some(run) = self.run_mut(version).filter(|run| !run.tidied) else { return };
+        run.tidied = true;
+        let (template, staging_group) = (run.template.clone(), run.staging_group.clone());
+        let function = Function::TidyBuild;
+        let task = Task { seq: stamp.seq, function, generation: 0, due: stamp.at };
+        self.tidying.push(Tidying { version, template, staging_group, requested: false, task });
+    }
+
+    /// Takes the run of `version` out of its slot. However it ends, its build is cleaned up.
+    pub(super) fn end(&mut self, version: VersionNumber, stamp: Stamp) {
+        self.tidy(version, stamp);
+        for slot in [&mut self.building, &mut self.releasing] {
+            if slot.as_ref().is_some_and(|run| run.version == version) {
+                *slot = None;
+            }
+        }
+        self.open_next(stamp);
+    }
+
+    /// Ends the run of `version`. `there` says whether there may be a version all the same: it was
+    /// never proven then, and is hidden whatever Azure has made of its flags.
+    pub(super) fn fail(&mut self, version: VersionNumber, reason: &str, there: bool, stamp: Stamp) {
+        self.failures_in_a_row += 1;
+        self.end(version, stamp);
+        let known = self.version_mut(version);
+        let reasons = vec![reason.to_owned()];
+        known.reasons = reasons.clone();
+        // What a ring offers already stays offered: the gate has passed it.
+        if !known.released_at.is_empty() {
+            return;
+        }
+        known.standing = Standing::Failed;
+        known.condemned_at = Some(stamp.at);
+        if there {
+            known.retiring = Some(hide_now(reasons, stamp));
+        }
+    }
+
+    /// Takes `version` back from everybody, for good.
+    ///
+    /// # Errors
+    /// What is wrong with that, when it is deleted.
+    pub(super) fn revoke(
+        &mut self,
+        version: VersionNumber,
+        reason: String,
+        stamp: Stamp,
+    ) -> Result<(), &'static str> {
+        self.end(version, stamp);
+        let known = self.version_mut(version);
+        if known.standing == Standing::Deleted {
+            return Err("it is deleted");
+        }
+        known.standing = Standing::Revoked;
+        known.gate_passed = false;
+        known.condemned_at = Some(stamp.at);
+        known.reasons = vec![reason.clone()];
+        known.retiring = Some(hide_now(vec![reason], stamp));
+        Ok(())
+    }
+
+    /// Ends what the task was about, since its step can never succeed.
+    pub(super) fn give_up(
+        &mut self,
+        seq: u64,
+        function: Function,
+        reason: &str,
+        stamp: Stamp,
+    ) -> Result<(), &'static str> {
+        let of = |it: &Wake| it.task.seq == seq && it.task.function == function;
+        let Some(wake) = self.wants().into_iter().find(of) else {
+            return Err("nobody wants it any more");
+        };
+        match wake.subject {
+            Subject::Opening => {
+                self.pending.clear();
+                self.opening = None;
+                self.failures_in_a_row += 1;
+            }
+            Subject::Run(version) => {
+                let there = self.run(version).is_some_and(|run| may_have_published(&run.stage));
+                self.fail(version, reason, there, stamp);
+            }
+            Subject::Build(version) => self.tidying.retain(|it| it.version != version),
+            Subject::Retirement(version) => {
+                let known = self.version_mut(version);
+                // The wish that nobody gets an unproven version is never given up.
+                if let (true, Some(retiring)) = (known.is_condemned(), &mut known.retiring) {
+                    let due = stamp.at + HIDE_AGAIN_AFTER;
+                    let (seq, generation) = (stamp.seq, 0);
+                    let function = Function::DeprecateVersion;
+                    retiring.requested = false;
+                    retiring.task = Task { seq, function, generation, due };
+                    return Ok(());
+                }
+                known.retiring = None;
+                self.kept.insert(version, vec![reason.to_owned()]);
+            }
+            Subject::Children(version) => self.children.retain(|it| it.version != version),
+            Subject::Notice(seq) => self.notices.retain(|it| it.task.seq != seq),
+        }
+        Ok(())
+    }
+}
+
+/// Whether there may be a version in the gallery.
+pub(super) fn may_have_published(stage: &Stage) -> bool {
+    !matches!(stage, Stage::Opened | Stage::TemplateRequested)
+}
