@@ -360,8 +360,10 @@ impl State {
                     return wrong("it is being retired");
                 }
                 let (stage, reasons) = (*stage, reasons.clone());
-                let task = soon(function);
-                known.retiring = Some(Retiring { stage, reasons, requested: false, task });
+                // Due again, since what was asked for has not come: each time later than before.
+                let tries = known.retiring.as_ref().map_or(0, |it| it.tries + 1);
+                let task = later(function, stamp.at + again_after(tries));
+                known.retiring = Some(Retiring { stage, reasons, requested: false, tries, task });
             }
             Event::RetirementRequested { version, stage, look_at } => {
                 let Some(retiring) = self.retiring_mut(*version, *stage) else {
@@ -558,7 +560,8 @@ impl State {
                 let known = self.version_mut(version);
                 // The wish that nobody gets an unproven version is never given up.
                 if let (true, Some(retiring)) = (known.is_condemned(), &mut known.retiring) {
-                    let due = stamp.at + HIDE_AGAIN_AFTER;
+                    retiring.tries += 1;
+                    let due = stamp.at + HIDE_AGAIN_AFTER.max(again_after(retiring.tries));
                     let (seq, generation) = (stamp.seq, 0);
                     let function = Function::DeprecateVersion;
                     retiring.requested = false;
@@ -616,11 +619,20 @@ impl Version {
     }
 }
 
+/// How long a stage of retirement waits that has not come true so many times: not at all at first,
+/// then five minutes, twice as long each time, at most a day.
+fn again_after(tries: u32) -> TimeDelta {
+    match tries {
+        0 => TimeDelta::zero(),
+        tries => TimeDelta::minutes(5 << (tries - 1).min(9)).min(TimeDelta::days(1)),
+    }
+}
+
 /// The wish that nobody gets a version.
 fn hide_now(reasons: Vec<String>, stamp: Stamp) -> Retiring {
     let function = Function::DeprecateVersion;
     let task = Task { seq: stamp.seq, function, generation: 0, due: stamp.at };
-    Retiring { stage: Retirement::Deprecate, reasons, requested: false, task }
+    Retiring { stage: Retirement::Deprecate, reasons, requested: false, tries: 0, task }
 }
 
 /// Whether there may be a version in the gallery.
