@@ -11,14 +11,18 @@ use seam::{Clock, Fault, Local, Request, Response, Wire};
 use tokio::sync::watch;
 
 use crate::fault::{Faults, Kind};
+use crate::skew::Skewed;
 use crate::store::duration;
 use crate::world::HANDLER;
 
 /// The header in which the host names an invocation.
 const INVOCATION: &str = "x-azure-functions-invocationid";
 
-/// Starts a process: a handler whose memory is empty.
-pub type Start = Box<dyn Fn() -> axum::Router + Send + Sync>;
+/// The most that a machine's clock is off.
+const MOST_SKEWED: TimeDelta = TimeDelta::seconds(10);
+
+/// Starts a process: a handler whose memory is empty, on a machine with such a clock.
+pub type Start = Box<dyn Fn(Skewed) -> axum::Router + Send + Sync>;
 
 /// The processes that the host may call.
 pub struct Processes {
@@ -30,6 +34,7 @@ pub struct Processes {
 
 struct Process {
     wire: Local,
+    machine: Skewed,
     /// Gone when the process is.
     alive: watch::Sender<()>,
 }
@@ -43,7 +48,9 @@ impl std::fmt::Debug for Processes {
 impl Processes {
     /// So many processes, each made by `start`.
     pub fn new(count: usize, start: Start, faults: Faults, clock: Arc<dyn Clock>) -> Processes {
-        let running = (0..count).map(|_| Mutex::new(started(&start))).collect();
+        let running = (0..count)
+            .map(|_| Mutex::new(started(&start, Skewed::of(Arc::clone(&clock)))))
+            .collect();
         Processes { start, running, faults, clock }
     }
 
@@ -57,13 +64,21 @@ impl Processes {
     /// Kills it with all that is in flight there, and starts another.
     fn restart(&self, place: usize) {
         let mut process = self.running[place].lock().unwrap_or_else(PoisonError::into_inner);
-        *process = started(&self.start);
+        *process = started(&self.start, process.machine.clone());
+    }
+
+    /// Sets the clock of its machine.
+    fn set_clock(&self, place: usize) {
+        let process = self.running[place].lock().unwrap_or_else(PoisonError::into_inner);
+        let chance = self.faults.chance();
+        let off = chance.delay(MOST_SKEWED);
+        process.machine.set(if chance.happens(0.5) { off } else { -off });
     }
 }
 
-fn started(start: &Start) -> Process {
-    let wire = Local::to([(HANDLER.to_owned(), start())]);
-    Process { wire, alive: watch::Sender::new(()) }
+fn started(start: &Start, machine: Skewed) -> Process {
+    let wire = Local::to([(HANDLER.to_owned(), start(machine.clone()))]);
+    Process { wire, machine, alive: watch::Sender::new(()) }
 }
 
 /// A call of a process, until it ends or the process does.
@@ -94,6 +109,9 @@ impl Wire for Processes {
             let (_, wire, alive) = self.any();
             let after = chance.delay(TimeDelta::seconds(90));
             beside(after, called(wire, alive, again(&request), None));
+        }
+        if strikes(Kind::ClockStep) {
+            self.set_clock(place);
         }
         if strikes(Kind::Restarted) {
             self.restart(place);

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::chance::Chance;
 use crate::trace::Trace;
@@ -47,6 +47,24 @@ kinds! {
     HtmlAnswer = 0.02,
     /// The operation that a status URL leads to is forgotten.
     OperationExpired = 0.2,
+    /// Azure, or the bus, refuses everything with 429 for up to twenty minutes.
+    ThrottlingStorm = 0.004,
+    /// A template's run says for hours that it is being cancelled.
+    RunStuckCanceling = 0.2,
+    /// A run says that it failed, and has published its version.
+    RunFailedThoughPublished = 0.3,
+    /// A run says that it succeeded in part.
+    RunPartlySucceeded = 0.3,
+    /// A version says for hours that it is being updated.
+    VersionStuck = 0.2,
+    /// A region's replication stands still for hours.
+    RegionStuck = 0.1,
+    /// Resource Graph gives a part of the rows, and no way to the others.
+    GraphTruncated = 0.2,
+    /// A list of subscriptions lacks some, without a word.
+    ScopeMissing = 0.2,
+    /// A machine's clock is set, and is off by seconds from then on.
+    ClockStep = 0.02,
     /// A message that is sent arrives, and a second time later: inside or outside the time in which
     /// the bus recognises it.
     MessageAgain = 0.03,
@@ -70,6 +88,8 @@ kinds! {
     StoreAnswerLost = 0.02,
     /// The ledger's store takes its time.
     StoreSlow = 0.05,
+    /// The ledger's store is not there for up to ten minutes.
+    StoreGone = 0.002,
     /// A listing of the ledger's store comes in any order.
     StoreShuffled = 0.5,
     /// A person asks for something.
@@ -98,6 +118,8 @@ struct Inner {
 struct State {
     over: bool,
     struck: BTreeMap<Kind, u64>,
+    /// Until when what began goes on.
+    spells: BTreeMap<Kind, DateTime<Utc>>,
 }
 
 impl Faults {
@@ -137,6 +159,23 @@ impl Faults {
         if strikes {
             *state.struck.entry(kind).or_default() += 1;
             inner.trace.say(at, "fault", format_args!("{kind:?}: {what}"));
+        }
+        strikes
+    }
+
+    /// Whether `kind` strikes now or still goes on: for up to `longest` since it struck.
+    pub fn goes_on(&self, kind: Kind, longest: TimeDelta, at: DateTime<Utc>, what: &str) -> bool {
+        {
+            let state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if state.spells.get(&kind).is_some_and(|it| at < *it) && !state.over {
+                return true;
+            }
+        }
+        let strikes = self.strikes(kind, at, what);
+        if strikes {
+            let until = at + self.0.chance.sometime(longest);
+            let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.spells.insert(kind, until);
         }
         strikes
     }

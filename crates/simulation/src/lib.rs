@@ -3,7 +3,8 @@
 //! in which order things happen. The same seed gives the same trace, byte for byte.
 //!
 //! A seed begins in [`plan`], which draws its world; [`world`] puts it together; [`fault`] says what
-//! may go wrong and how often; [`network`], [`delivery`], [`store`] and [`people`] are where it does;
+//! may go wrong and how often; [`network`], [`bad_days`], [`delivery`], [`skew`], [`store`] and
+//! [`people`] are where it does;
 //! [`invariants`] looks after every event whether what must always hold holds.
 
 pub mod chance;
@@ -11,6 +12,8 @@ pub mod plan;
 pub mod fault;
 pub mod trace;
 pub mod record;
+pub mod skew;
+pub mod bad_days;
 pub mod network;
 pub mod delivery;
 pub mod store;

@@ -12,6 +12,7 @@ use seam::{Body, Clock, Fault, Request, Response, Wire};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use crate::bad_days::BadDays;
 use crate::fault::{Faults, Kind};
 use crate::store::duration;
 use crate::world::{ARM, BUS};
@@ -22,6 +23,8 @@ const TIMEOUT: TimeDelta = TimeDelta::seconds(30);
 const USUAL: TimeDelta = TimeDelta::milliseconds(900);
 /// A message may come again within so many hours; the bus remembers ids for part of them.
 const AGAIN_WITHIN: TimeDelta = TimeDelta::hours(30);
+/// The longest that everything is refused with 429.
+const STORM: TimeDelta = TimeDelta::minutes(20);
 /// The longest that a scheduled message is late.
 const LATE: TimeDelta = TimeDelta::hours(5);
 
@@ -31,6 +34,7 @@ pub struct Network {
     world: Arc<dyn Wire>,
     faults: Faults,
     clock: Arc<dyn Clock>,
+    bad_days: Arc<BadDays>,
 }
 
 /// What happens to one request.
@@ -57,7 +61,7 @@ struct Answer {
 impl Network {
     /// The network to `world`.
     pub fn new(world: Arc<dyn Wire>, faults: Faults, clock: Arc<dyn Clock>) -> Network {
-        Network { world, faults, clock }
+        Network { world, faults, clock, bad_days: Arc::default() }
     }
 
     fn passage(&self, request: &Request) -> Passage {
@@ -77,7 +81,9 @@ impl Network {
             && strikes(Kind::OperationExpired);
         let instead = if expired {
             Some(forgotten())
-        } else if strikes(Kind::Throttled) {
+        } else if strikes(Kind::Throttled)
+            || self.faults.goes_on(Kind::ThrottlingStorm, STORM, now, &what)
+        {
             Some(throttled(chance.within(0..3), is_arm))
         } else if strikes(Kind::ServerError) {
             Some(broken(*chance.pick(&[500, 502, 503, 504])))
@@ -104,6 +110,61 @@ impl Network {
             answer_lost: strikes(Kind::AnswerLost),
             again,
         }
+    }
+
+    /// Carries a request there and its answer back.
+    #[expect(clippy::disallowed_methods, reason = "the network is what takes time here")]
+    async fn carry(
+        self,
+        request: Request,
+        passage: Passage,
+        answered: oneshot::Sender<Result<Response, Fault>>,
+    ) {
+        tokio::time::sleep(duration(passage.there)).await;
+        if passage.lost {
+            // Kept, so that whoever waits waits for the time-out.
+            tokio::time::sleep(duration(TIMEOUT)).await;
+            return drop(answered);
+        }
+        let again = passage.again.map(|after| (after, request.clone()));
+        let answer = match passage.instead {
+            Some(instead) => Ok(instead.into_response()),
+            None => {
+                let answer = self.asked(request).await;
+                match passage.afterwards {
+                    Some(afterwards) => Ok(afterwards.into_response()),
+                    None => answer,
+                }
+            }
+        };
+        tokio::time::sleep(duration(passage.back)).await;
+        if passage.answer_lost {
+            drop(answered);
+        } else {
+            // Nobody may be waiting any more.
+            let _ = answered.send(answer);
+        }
+        if let Some((after, request)) = again {
+            tokio::time::sleep(duration(after)).await;
+            let _ = self.world.send(request).await;
+        }
+    }
+
+    /// What the world answers, as it says it today.
+    async fn asked(&self, request: Request) -> Result<Response, Fault> {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let is_arm = request.uri().authority().is_some_and(|it| it.as_str() == ARM);
+        let answer = self.world.send(request).await?;
+        // Whole, so that nothing happens in the world while it is read.
+        let (status, headers, mut body) = answer.collect(usize::MAX).await?;
+        if is_arm
+            && status == StatusCode::OK
+            && let Ok(mut said) = serde_json::from_slice(&body)
+            && self.bad_days.change(&method, &path, &mut said, &self.faults, self.clock.now())
+        {
+            body = said.to_string().into();
+        }
+        Ok(Response { status, headers, body: Body::full(body) })
     }
 
     /// A scheduled message comes when it comes.
@@ -144,7 +205,7 @@ impl Wire for Network {
             clippy::disallowed_methods,
             reason = "a request that is under way lands, though nobody waits for it any more"
         )]
-        tokio::spawn(carried(Arc::clone(&self.world), request, passage, answered));
+        tokio::spawn(self.clone().carry(request, passage, answered));
 
         let timed_out = tokio::time::timeout(duration(TIMEOUT), answer);
         match timed_out.await {
@@ -153,49 +214,6 @@ impl Wire for Network {
             Err(_) => Err(Fault::PerhapsDone("the request timed out".to_owned())),
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the network is what takes time here")]
-async fn carried(
-    world: Arc<dyn Wire>,
-    request: Request,
-    passage: Passage,
-    answered: oneshot::Sender<Result<Response, Fault>>,
-) {
-    tokio::time::sleep(duration(passage.there)).await;
-    if passage.lost {
-        // Kept, so that whoever waits waits for the time-out.
-        tokio::time::sleep(duration(TIMEOUT)).await;
-        return drop(answered);
-    }
-    let again = passage.again.map(|after| (after, request.clone()));
-    let answer = match passage.instead {
-        Some(instead) => Ok(instead.into_response()),
-        None => {
-            let answer = whole(world.send(request).await).await;
-            match passage.afterwards {
-                Some(afterwards) => Ok(afterwards.into_response()),
-                None => answer,
-            }
-        }
-    };
-    tokio::time::sleep(duration(passage.back)).await;
-    if passage.answer_lost {
-        drop(answered);
-    } else {
-        // Nobody may be waiting any more.
-        let _ = answered.send(answer);
-    }
-    if let Some((after, request)) = again {
-        tokio::time::sleep(duration(after)).await;
-        let _ = world.send(request).await;
-    }
-}
-
-/// The answer once all of it is here, so that nothing happens in the world while it is read.
-async fn whole(answer: Result<Response, Fault>) -> Result<Response, Fault> {
-    let (status, headers, body) = answer?.collect(usize::MAX).await?;
-    Ok(Response { status, headers, body: Body::full(body) })
 }
 
 impl Answer {

@@ -43,6 +43,13 @@ impl Store {
         Store { faults: self.faults.silent(), ..self.clone() }
     }
 
+    /// Whether a call of `kind` fails.
+    fn fails(&self, kind: Kind, what: &Path) -> bool {
+        let (now, longest) = (self.clock.now(), TimeDelta::minutes(10));
+        self.faults.goes_on(Kind::StoreGone, longest, now, what.as_ref())
+            || self.strikes(kind, what)
+    }
+
     fn strikes(&self, kind: Kind, what: &Path) -> bool {
         self.faults.strikes(kind, self.clock.now(), what.as_ref())
     }
@@ -74,7 +81,7 @@ impl ObjectStore for Store {
         options: PutOptions,
     ) -> Result<PutResult> {
         self.wait(location).await;
-        if self.strikes(Kind::StoreWriteFails, location) {
+        if self.fails(Kind::StoreWriteFails, location) {
             return Err(ill("the store is not there"));
         }
         let bytes = bytes::Bytes::from(payload.clone());
@@ -96,7 +103,7 @@ impl ObjectStore for Store {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         self.wait(location).await;
-        if self.strikes(Kind::StoreReadFails, location) {
+        if self.fails(Kind::StoreReadFails, location) {
             return Err(ill("the store is not there"));
         }
         self.inner.get_opts(location, options).await
@@ -130,7 +137,7 @@ impl ObjectStore for Store {
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         let what = prefix.cloned().unwrap_or_default();
         self.wait(&what).await;
-        if self.strikes(Kind::StoreReadFails, &what) {
+        if self.fails(Kind::StoreReadFails, &what) {
             return Err(ill("the store is not there"));
         }
         let mut listed = self.inner.list_with_delimiter(prefix).await?;
@@ -156,7 +163,7 @@ impl Store {
         let whole = async move {
             let what = prefix.clone().unwrap_or_default();
             store.wait(&what).await;
-            if store.strikes(Kind::StoreReadFails, &what) {
+            if store.fails(Kind::StoreReadFails, &what) {
                 return vec![Err(ill("the store is not there"))];
             }
             let listed = match &offset {

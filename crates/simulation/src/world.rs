@@ -25,6 +25,7 @@ use crate::invariants::{self, Invariant, Seen};
 use crate::network::Network;
 use crate::plan::{GALLERY, Plan, SUBSCRIPTION};
 use crate::record::{Record, Write};
+use crate::skew::Skewed;
 use crate::store::Store;
 use crate::trace::Trace;
 
@@ -142,9 +143,9 @@ impl World {
         let settings = settings(&plan.catalog);
         let tokens = Arc::new(Tokens::fixed(TOKEN.to_owned()));
         let start = {
-            let (clock, store) = (Arc::clone(&clock), store.clone());
-            Box::new(move || {
-                let (wire, clock) = (Arc::clone(&network), Arc::clone(&clock));
+            let store = store.clone();
+            Box::new(move |machine: Skewed| {
+                let (wire, clock) = (Arc::clone(&network), Arc::new(machine));
                 let app = App::new(settings.clone(), wire, clock, Arc::clone(&tokens));
                 let app = app.expect("the settings are right").storing_in(Arc::new(store.clone()));
                 Arc::new(app).router()
