@@ -1,0 +1,72 @@
+//! A few hundred seeds hold, the same seed does the same, and every fault strikes somewhere.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use simulation::fault::Kind;
+use simulation::{Report, run};
+
+/// How many seeds, on every core. More: `cargo simulate --seeds 10000`.
+const SEEDS: u64 = 200;
+
+fn reports(seeds: u64) -> Vec<Report> {
+    let (next, reports) = (AtomicU64::new(1), Mutex::new(Vec::new()));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed > seeds {
+                        return;
+                    }
+                    let report = run(seed, false);
+                    reports.lock().unwrap_or_else(PoisonError::into_inner).push(report);
+                }
+            });
+        }
+    });
+    reports.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[test]
+fn what_must_always_hold_holds_whatever_goes_wrong() {
+    let reports = reports(SEEDS);
+
+    let mut struck: BTreeMap<Kind, u64> = BTreeMap::new();
+    let mut broken = Vec::new();
+    for report in &reports {
+        for (kind, count) in &report.faults {
+            *struck.entry(*kind).or_default() += count;
+        }
+        if !report.violations.is_empty() {
+            let (seed, violations) = (report.seed, report.violations.join("\n  "));
+            broken.push(format!(
+                "seed {seed} broke:\n  {violations}\nto see it: cargo simulate --seeds 1 --from {seed} --verbose"
+            ));
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    let never: Vec<_> = Kind::ALL.iter().filter(|(it, _)| !struck.contains_key(it)).collect();
+    assert!(never.is_empty(), "never struck: {never:?}");
+    assert!(reports.iter().any(|it| it.faults.is_empty()), "no seed without a fault");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace_byte_for_byte_in_any_process() {
+    for seed in [11, 12, 13] {
+        let one = run(seed, true);
+        // Another thread, another hash seed: all that differs between two processes.
+        let other = std::thread::spawn(move || run(seed, true)).join().unwrap();
+
+        let differ = one.trace.iter().zip(&other.trace).find(|(one, other)| one != other);
+        assert_eq!(differ, None, "seed {seed}");
+        assert_eq!(one, other, "seed {seed}");
+    }
+}
+
+#[test]
+fn two_seeds_are_two_worlds() {
+    assert_ne!(run(21, false).digest, run(22, false).digest);
+}
