@@ -96,10 +96,12 @@ kinds! {
     PersonActs = 0.3,
     /// Somebody else writes to the gallery.
     StrangerWrites = 0.15,
+    /// Somebody acts at the very moment at which a write of ours is on its way.
+    WorstMoment = 0.2,
     /// The catalog is changed.
     CatalogChanges = 0.08,
     /// A dead letter is sent again.
-    Resubmitted = 0.5,
+    Resubmitted = 0.1,
 }
 
 /// The faults of one seed. Clones count together.

@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use seam::{Body, Clock, Fault, Request, Response, Wire};
 use serde_json::Value;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::bad_days::BadDays;
 use crate::fault::{Faults, Kind};
@@ -35,6 +35,7 @@ pub struct Network {
     faults: Faults,
     clock: Arc<dyn Clock>,
     bad_days: Arc<BadDays>,
+    worst_moment: Arc<Notify>,
 }
 
 /// What happens to one request.
@@ -59,9 +60,14 @@ struct Answer {
 }
 
 impl Network {
-    /// The network to `world`.
-    pub fn new(world: Arc<dyn Wire>, faults: Faults, clock: Arc<dyn Clock>) -> Network {
-        Network { world, faults, clock, bad_days: Arc::default() }
+    /// The network to `world`. Whoever waits for `worst_moment` is told while a write is on its way.
+    pub fn new(
+        world: Arc<dyn Wire>,
+        faults: Faults,
+        clock: Arc<dyn Clock>,
+        worst_moment: Arc<Notify>,
+    ) -> Network {
+        Network { world, faults, clock, bad_days: Arc::default(), worst_moment }
     }
 
     fn passage(&self, request: &Request) -> Passage {
@@ -200,6 +206,10 @@ impl Wire for Network {
         }
         self.misplace(&mut request);
         let passage = self.passage(&request);
+        let is_write = matches!(*request.method(), Method::PUT | Method::PATCH | Method::DELETE);
+        if is_write && self.faults.strikes(Kind::WorstMoment, now, &what) {
+            self.worst_moment.notify_one();
+        }
         let (answered, answer) = oneshot::channel();
         #[expect(
             clippy::disallowed_methods,

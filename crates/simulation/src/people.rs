@@ -18,9 +18,20 @@ impl World {
     pub(crate) async fn live_with_people(&self) {
         loop {
             let wait = EVERY / 2 + self.faults.chance().sometime(EVERY);
-            self.clock.sleep_until(self.clock.now() + wait).await;
+            let worst = tokio::select! {
+                biased;
+                () = self.worst_moment.notified() => true,
+                () = self.clock.sleep_until(self.clock.now() + wait) => false,
+            };
             if self.faults.are_over() {
                 self.approve_all().await;
+                continue;
+            }
+            if worst {
+                match self.faults.chance().place(3) {
+                    0 => self.stranger_writes().await,
+                    _ => self.person_acts().await,
+                }
                 continue;
             }
             let now = self.clock.now();
@@ -63,6 +74,9 @@ impl World {
         let chance = self.faults.chance();
         let images: Vec<String> = self.images();
         let Some(image) = images.get(chance.place(images.len())) else { return };
+        if chance.happens(0.1) {
+            return self.restore().await;
+        }
         let numbers = self.numbers(image);
         let Some(number) = numbers.get(chance.place(numbers.len())) else { return };
         let id = format!("{}/versions/{number}", self.definition(image));
@@ -93,6 +107,21 @@ impl World {
                 self.stranger("PUT", &id, Some(body)).await;
             }
         }
+    }
+
+    /// Somebody restores a version that was deleted, as the portal does.
+    async fn restore(&self) {
+        let gone: Vec<String> = {
+            let written = self.record.read();
+            let deleted = written
+                .writes
+                .iter()
+                .filter(|it| it.method == http::Method::DELETE && it.path.contains("/versions/"));
+            deleted.map(|it| it.path.clone()).collect()
+        };
+        let Some(id) = gone.get(self.faults.chance().place(gone.len())) else { return };
+        let body = json!({ "location": REGIONS[0], "properties": {} });
+        self.stranger("PUT", id, Some(body)).await;
     }
 
     /// An image goes, comes back, or is treated in another way.

@@ -17,6 +17,7 @@ use sandbox::host::{Activity, Host, HostOptions, Outcome, Package};
 use sandbox::{Place, Sandbox, SandboxOptions, Time};
 use seam::{Body, Clock, Fault, Local, PausedClock, Request, Response, Tokens, Wire};
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use crate::chance::Chance;
 use crate::delivery::Processes;
@@ -46,6 +47,7 @@ pub struct World {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) record: Record,
     pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) worst_moment: Arc<Notify>,
     trace: Trace,
     host: Arc<Host>,
     store: Store,
@@ -136,8 +138,13 @@ impl World {
             trace: trace.clone(),
             watch: Arc::clone(&watch),
         });
-        let network: Arc<dyn Wire> =
-            Arc::new(Network::new(Arc::clone(&door) as _, faults.clone(), Arc::clone(&clock)));
+        let worst_moment = Arc::new(Notify::new());
+        let network: Arc<dyn Wire> = Arc::new(Network::new(
+            Arc::clone(&door) as _,
+            faults.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&worst_moment),
+        ));
         let store = Store::new(faults.clone(), record.clone(), Arc::clone(&clock));
 
         let settings = settings(&plan.catalog);
@@ -171,7 +178,19 @@ impl World {
         );
         let host = host.expect("the package fits the bus");
         let trace = trace.clone();
-        let world = World { plan, faults, clock, record, sandbox, trace, host, store, door, watch };
+        let world = World {
+            plan,
+            faults,
+            clock,
+            record,
+            sandbox,
+            worst_moment,
+            trace,
+            host,
+            store,
+            door,
+            watch,
+        };
         world.publish(world.plan.loaded()).await;
         world
     }
