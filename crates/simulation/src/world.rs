@@ -25,7 +25,7 @@ use crate::invariants::{self, Invariant, Seen};
 use crate::network::Network;
 use crate::plan::{GALLERY, Plan, SUBSCRIPTION};
 use crate::record::{Record, Write};
-use crate::store::Store;
+use crate::store::{ACCOUNT, CONTAINER, Store};
 use crate::trace::Trace;
 
 pub(crate) const ARM: &str = "127.0.0.1:4001";
@@ -137,7 +137,8 @@ impl World {
         });
         let network: Arc<dyn Wire> =
             Arc::new(Network::new(Arc::clone(&door) as _, faults.clone(), Arc::clone(&clock)));
-        let store = Store::new(faults.clone(), record.clone(), Arc::clone(&clock));
+        let (uploads, faulty) = (Arc::clone(&sandbox.blobs), faults.clone());
+        let store = Store::new(uploads, faulty, record.clone(), Arc::clone(&clock));
 
         let settings = settings(&plan.catalog);
         let tokens = Arc::new(Tokens::fixed(TOKEN.to_owned()));
@@ -386,7 +387,7 @@ fn settings(catalog: &Catalog) -> Settings {
         catalog: catalog.catalog.clone(),
         arm: address(ARM),
         bus: address(BUS),
-        store: "memory:".parse().expect("an address"),
+        store: address(&format!("{BLOB}/{ACCOUNT}/{CONTAINER}")),
         blobs: format!("http://{BLOB}/{{account}}"),
         client_id: None,
         deleting_client_id: None,
