@@ -40,6 +40,7 @@ struct Totals {
     events: u64,
     calls: u64,
     faults: BTreeMap<Kind, u64>,
+    happened: BTreeMap<String, u64>,
     violations: u64,
 }
 
@@ -83,7 +84,7 @@ fn main() -> ExitCode {
     let faults: u64 = totals.faults.values().sum();
     let Totals { seeds, events, calls, violations, .. } = totals;
     if arguments.verbose {
-        eprintln!("faults: {:?}", totals.faults);
+        eprintln!("faults: {:?}\nhappened: {:?}", totals.faults, totals.happened);
     }
     eprintln!(
         "{seeds} seeds, {seconds:.1} s, {events} events, {calls} calls, {faults} faults injected, \
@@ -98,6 +99,9 @@ impl Totals {
         self.events += report.events;
         self.calls += report.calls;
         self.violations += report.violations.len() as u64;
+        for (name, count) in &report.happened {
+            *self.happened.entry(name.clone()).or_default() += count;
+        }
         for (kind, count) in &report.faults {
             *self.faults.entry(*kind).or_default() += count;
         }

@@ -20,6 +20,8 @@ pub struct Report {
     pub calls: u64,
     /// How often each fault struck.
     pub faults: BTreeMap<Kind, u64>,
+    /// How often each event happened, by its name in the ledger.
+    pub happened: BTreeMap<String, u64>,
     /// What did not hold.
     pub violations: Vec<String>,
     /// The lines of the trace, when they were kept.
@@ -50,6 +52,7 @@ pub fn run(seed: u64, keeps: bool) -> Report {
             events,
             calls,
             faults: world.faults.struck(),
+            happened: world.happened(),
             violations: world.broken(),
             trace: trace.lines(),
         }

@@ -15,6 +15,7 @@ use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
+use sandbox::blob::Blobs;
 use seam::Clock;
 
 use crate::fault::{Faults, Kind};
@@ -23,10 +24,16 @@ use crate::record::Record;
 /// How long a store may keep somebody waiting who still gets an answer.
 const LONGEST: TimeDelta = TimeDelta::seconds(20);
 
+/// The storage account of the ledger, and the container in it.
+pub(crate) const ACCOUNT: &str = "goldsmith";
+pub(crate) const CONTAINER: &str = "goldsmith";
+
 /// The store that handlers see. Clones share what is in it.
 #[derive(Clone, Debug)]
 pub struct Store {
     inner: Arc<InMemory>,
+    /// Where builds upload their reports: on Azure it is the same account.
+    uploads: Arc<Blobs>,
     faults: Faults,
     record: Record,
     clock: Arc<dyn Clock>,
@@ -34,8 +41,13 @@ pub struct Store {
 
 impl Store {
     /// An empty one, whose every write goes into `record`.
-    pub fn new(faults: Faults, record: Record, clock: Arc<dyn Clock>) -> Store {
-        Store { inner: Arc::new(InMemory::new()), faults, record, clock }
+    pub fn new(
+        uploads: Arc<Blobs>,
+        faults: Faults,
+        record: Record,
+        clock: Arc<dyn Clock>,
+    ) -> Store {
+        Store { inner: Arc::new(InMemory::new()), uploads, faults, record, clock }
     }
 
     /// The same without faults: for whoever looks on.
@@ -105,6 +117,10 @@ impl ObjectStore for Store {
         self.wait(location).await;
         if self.fails(Kind::StoreReadFails, location) {
             return Err(ill("the store is not there"));
+        }
+        let uploaded = self.uploads.get(ACCOUNT, CONTAINER, location.as_ref());
+        if let Ok(Some(bytes)) = uploaded {
+            self.inner.put_opts(location, bytes.into(), PutOptions::default()).await?;
         }
         self.inner.get_opts(location, options).await
     }

@@ -26,8 +26,12 @@ use crate::invariants::{self, Invariant, Seen};
 use crate::network::Network;
 use crate::plan::{GALLERY, Plan, SUBSCRIPTION};
 use crate::record::{Record, Write};
+<<<<<<< HEAD
 use crate::skew::Skewed;
 use crate::store::Store;
+=======
+use crate::store::{ACCOUNT, CONTAINER, Store};
+>>>>>>> inv
 use crate::trace::Trace;
 
 pub(crate) const ARM: &str = "127.0.0.1:4001";
@@ -138,6 +142,7 @@ impl World {
             trace: trace.clone(),
             watch: Arc::clone(&watch),
         });
+<<<<<<< HEAD
         let worst_moment = Arc::new(Notify::new());
         let network: Arc<dyn Wire> = Arc::new(Network::new(
             Arc::clone(&door) as _,
@@ -146,6 +151,12 @@ impl World {
             Arc::clone(&worst_moment),
         ));
         let store = Store::new(faults.clone(), record.clone(), Arc::clone(&clock));
+=======
+        let network: Arc<dyn Wire> =
+            Arc::new(Network::new(Arc::clone(&door) as _, faults.clone(), Arc::clone(&clock)));
+        let (uploads, faulty) = (Arc::clone(&sandbox.blobs), faults.clone());
+        let store = Store::new(uploads, faulty, record.clone(), Arc::clone(&clock));
+>>>>>>> inv
 
         let settings = settings(&plan.catalog);
         let tokens = Arc::new(Tokens::fixed(TOKEN.to_owned()));
@@ -353,6 +364,19 @@ impl World {
         !self.watch.watching().broken.is_empty()
     }
 
+    /// How often each event happened, by its name in the ledger.
+    pub fn happened(&self) -> BTreeMap<String, u64> {
+        let mut happened: BTreeMap<String, u64> = BTreeMap::new();
+        let written = self.record.read();
+        for entry in written.streams.values().flatten() {
+            for event in entry.value["events"].as_array().into_iter().flatten() {
+                let name = event["event"].as_str().unwrap_or_default();
+                *happened.entry(name.to_owned()).or_default() += 1;
+            }
+        }
+        happened
+    }
+
     /// How many events there were: entries and writes, and how many calls of Azure.
     pub fn counts(&self) -> (u64, u64) {
         let calls = self.sandbox.azure.calls();
@@ -406,7 +430,7 @@ fn settings(catalog: &Catalog) -> Settings {
         catalog: catalog.catalog.clone(),
         arm: address(ARM),
         bus: address(BUS),
-        store: "memory:".parse().expect("an address"),
+        store: address(&format!("{BLOB}/{ACCOUNT}/{CONTAINER}")),
         blobs: format!("http://{BLOB}/{{account}}"),
         client_id: None,
         deleting_client_id: None,

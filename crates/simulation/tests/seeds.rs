@@ -1,6 +1,6 @@
 //! A few hundred seeds hold, the same seed does the same, and every fault strikes somewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -9,6 +9,50 @@ use simulation::{Report, run};
 
 /// How many seeds, on every core. More: `cargo simulate --seeds 10000`.
 const SEEDS: u64 = 200;
+
+/// What must happen in some of them: every event of an image's life.
+const HAPPENS: [&str; 40] = [
+    "imageAdopted",
+    "scheduleJudged",
+    "triggerAccepted",
+    "triggerCoalesced",
+    "runOpened",
+    "intentRecorded",
+    "effectSettled",
+    "templateRequested",
+    "buildStarted",
+    "imageBuilt",
+    "buildFailed",
+    "scanRequested",
+    "imageScanned",
+    "scanMissing",
+    "gatePassed",
+    "imageRejected",
+    "runSuperseded",
+    "replicationRequested",
+    "regionFailed",
+    "versionReplicated",
+    "releaseRequested",
+    "releasePaused",
+    "ringReleased",
+    "runReleased",
+    "runFailed",
+    "childrenDue",
+    "childrenTold",
+    "tidyRequested",
+    "buildTidied",
+    "approvalGranted",
+    "imageHeld",
+    "imageResumed",
+    "versionPinned",
+    "versionRevoked",
+    "versionsJudged",
+    "retirementDue",
+    "versionDeprecated",
+    "versionTrimmed",
+    "versionDeleted",
+    "runWoken",
+];
 
 fn reports(seeds: u64) -> Vec<Report> {
     let (next, reports) = (AtomicU64::new(1), Mutex::new(Vec::new()));
@@ -48,6 +92,11 @@ fn what_must_always_hold_holds_whatever_goes_wrong() {
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+    // A world in which nothing happens would hold whatever the code does.
+    let happened: BTreeSet<&str> =
+        reports.iter().flat_map(|it| it.happened.keys().map(String::as_str)).collect();
+    let never: Vec<_> = HAPPENS.iter().filter(|it| !happened.contains(*it)).collect();
+    assert!(never.is_empty(), "never happened: {never:?}");
     let never: Vec<_> = Kind::ALL.iter().filter(|(it, _)| !struck.contains_key(it)).collect();
     assert!(never.is_empty(), "never struck: {never:?}");
     assert!(reports.iter().any(|it| it.faults.is_empty()), "no seed without a fault");
