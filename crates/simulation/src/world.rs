@@ -26,12 +26,8 @@ use crate::invariants::{self, Invariant, Seen};
 use crate::network::Network;
 use crate::plan::{GALLERY, Plan, SUBSCRIPTION};
 use crate::record::{Record, Write};
-<<<<<<< HEAD
 use crate::skew::Skewed;
-use crate::store::Store;
-=======
 use crate::store::{ACCOUNT, CONTAINER, Store};
->>>>>>> inv
 use crate::trace::Trace;
 
 pub(crate) const ARM: &str = "127.0.0.1:4001";
@@ -142,21 +138,11 @@ impl World {
             trace: trace.clone(),
             watch: Arc::clone(&watch),
         });
-<<<<<<< HEAD
-        let worst_moment = Arc::new(Notify::new());
-        let network: Arc<dyn Wire> = Arc::new(Network::new(
-            Arc::clone(&door) as _,
-            faults.clone(),
-            Arc::clone(&clock),
-            Arc::clone(&worst_moment),
-        ));
-        let store = Store::new(faults.clone(), record.clone(), Arc::clone(&clock));
-=======
+        use crate::skew::Skewed;
         let network: Arc<dyn Wire> =
             Arc::new(Network::new(Arc::clone(&door) as _, faults.clone(), Arc::clone(&clock)));
         let (uploads, faulty) = (Arc::clone(&sandbox.blobs), faults.clone());
         let store = Store::new(uploads, faulty, record.clone(), Arc::clone(&clock));
->>>>>>> inv
 
         let settings = settings(&plan.catalog);
         let tokens = Arc::new(Tokens::fixed(TOKEN.to_owned()));
