@@ -138,9 +138,13 @@ impl World {
             trace: trace.clone(),
             watch: Arc::clone(&watch),
         });
-        use crate::skew::Skewed;
-        let network: Arc<dyn Wire> =
-            Arc::new(Network::new(Arc::clone(&door) as _, faults.clone(), Arc::clone(&clock)));
+        let worst_moment = Arc::new(Notify::new());
+        let network: Arc<dyn Wire> = Arc::new(Network::new(
+            Arc::clone(&door) as _,
+            faults.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&worst_moment),
+        ));
         let (uploads, faulty) = (Arc::clone(&sandbox.blobs), faults.clone());
         let store = Store::new(uploads, faulty, record.clone(), Arc::clone(&clock));
 
