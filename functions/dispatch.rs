@@ -19,6 +19,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use http_body_util::{BodyExt, Limited};
 use ledger::{Ledger, Stream, StreamName};
+use object_store::ObjectStore;
 use rules::catalog::Catalog;
 use rules::event::Event;
 use rules::pace;
@@ -109,6 +110,12 @@ impl App {
         let settings = Arc::new(settings);
         let catalog = Mutex::new(None);
         Ok(App { settings, arm, clock, outbound, ledger, bus, catalog })
+    }
+
+    /// The same with its ledger in `store`, whatever the settings say.
+    pub fn storing_in(mut self, store: Arc<dyn ObjectStore>) -> App {
+        self.ledger = Ledger::new(store, self.settings.catalog.clone());
+        self
     }
 
     /// The routes that the Functions host calls: `GET /` while it waits for the handler, and a

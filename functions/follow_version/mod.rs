@@ -162,7 +162,8 @@ async fn retirement(cx: &Context, visit: &Visit) -> Step {
         reasons: reasons.clone(),
     };
     let event = match stage {
-        Retirement::Deprecate if done && version_body::is_hidden(&version) => {
+        // Its flags are what counts: a version that is Failed may stay so for ever.
+        Retirement::Deprecate if version_body::is_hidden(&version) => {
             Event::VersionDeprecated { version: number, reasons }
         }
         Retirement::Trim if done && is_at_home_only(&version) => {

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::retiring::hide_now;
+use super::retiring::{again_after, hide_now};
 use super::{Stage, Stamp, State, Tidying};
 use crate::VersionNumber;
 use crate::standing::Standing;
@@ -102,7 +102,8 @@ impl State {
                 let known = self.version_mut(version);
                 // The wish that nobody gets an unproven version is never given up.
                 if let (true, Some(retiring)) = (known.is_condemned(), &mut known.retiring) {
-                    let due = stamp.at + HIDE_AGAIN_AFTER;
+                    retiring.tries += 1;
+                    let due = stamp.at + HIDE_AGAIN_AFTER.max(again_after(retiring.tries));
                     let (seq, generation) = (stamp.seq, 0);
                     let function = Function::DeprecateVersion;
                     retiring.requested = false;

@@ -166,6 +166,9 @@ pub struct Retiring {
     pub reasons: Vec<String>,
     /// True once Azure has been asked.
     pub requested: bool,
+    /// How often it was asked for in vain.
+    #[serde(default)]
+    pub tries: u32,
     pub task: Task,
 }
 

@@ -1,5 +1,7 @@
 //! How a version's retirement begins, and the one that may not wait: that nobody gets it.
 
+use chrono::TimeDelta;
+
 use super::{Retiring, Stamp, State, Version};
 use crate::VersionNumber;
 use crate::event::Retirement;
@@ -34,8 +36,11 @@ impl State {
             return Err("it is being retired");
         }
         let reasons = reasons.to_vec();
-        let task = Task { seq: stamp.seq, function, generation: 0, due: stamp.at };
-        known.retiring = Some(Retiring { stage, reasons, requested: false, task });
+        // Due again, since what was asked for has not come: each time later than before.
+        let tries = known.retiring.as_ref().map_or(0, |it| it.tries + 1);
+        let due = stamp.at + again_after(tries);
+        let task = Task { seq: stamp.seq, function, generation: 0, due };
+        known.retiring = Some(Retiring { stage, reasons, requested: false, tries, task });
         Ok(())
     }
 
@@ -50,9 +55,18 @@ impl State {
     }
 }
 
+/// How long a stage of retirement waits that has not come true so many times: not at all at first,
+/// then five minutes, twice as long each time, at most a day.
+pub(super) fn again_after(tries: u32) -> TimeDelta {
+    match tries {
+        0 => TimeDelta::zero(),
+        tries => TimeDelta::minutes(5 << (tries - 1).min(9)).min(TimeDelta::days(1)),
+    }
+}
+
 /// The wish that nobody gets a version.
 pub(super) fn hide_now(reasons: Vec<String>, stamp: Stamp) -> Retiring {
     let function = Function::DeprecateVersion;
     let task = Task { seq: stamp.seq, function, generation: 0, due: stamp.at };
-    Retiring { stage: Retirement::Deprecate, reasons, requested: false, task }
+    Retiring { stage: Retirement::Deprecate, reasons, requested: false, tries: 0, task }
 }

@@ -337,6 +337,23 @@ fn a_version_that_was_there_before_is_known_by_the_standing_it_was_judged_with()
 }
 
 #[test]
+fn what_is_asked_of_a_version_in_vain_is_asked_ever_later_and_at_least_daily() {
+    let version = number("0.9.0");
+    let (stage, standing) = (Retirement::Trim, Standing::Deprecated);
+    let due = || Event::RetirementDue { version, stage, standing, reasons: Vec::new() };
+    let mut story = story();
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        story = story.then(due());
+        let task = story.state.wants()[0].task.clone();
+        waits.push((task.due - story.now).num_minutes());
+        story = story.then(Event::RetirementRequested { version, stage, look_at: start() });
+    }
+
+    assert_eq!(waits, [0, 5, 10, 20, 40, 80, 160, 320, 640, 1280, 1440, 1440]);
+}
+
+#[test]
 fn a_step_that_can_never_succeed_ends_what_it_was_about() {
     let story = story().triggered(0).opened("1.0.0").built("1.0.0");
     let task = story.state.wants()[0].task.clone();

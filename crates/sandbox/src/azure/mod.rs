@@ -46,6 +46,7 @@ mod compute;
 mod machine;
 mod graph;
 mod event;
+mod onlooker;
 
 use std::sync::Arc;
 
@@ -63,6 +64,7 @@ use crate::estate::Estate;
 use crate::guid;
 use answer::{Refusal, Reply, Trouble};
 use call::Call;
+pub use onlooker::{SeenRegion, SeenResource, SeenVersion};
 use records::Records;
 
 /// The longest body that is read; ARM's own limit is 4 MB.

@@ -8,6 +8,7 @@ mod authorization;
 mod conditions;
 mod due;
 mod lock;
+mod idle;
 mod message;
 mod options;
 mod post;
@@ -29,6 +30,7 @@ use tokio::sync::watch;
 use crate::database::Database;
 use crate::estate::MissingRole;
 use authorization::Guard;
+use idle::Idle;
 use post::Post;
 use shelf::Shelf;
 
@@ -51,6 +53,7 @@ pub struct Bus {
     post: Post,
     changes: watch::Sender<u64>,
     dead_lettered: Mutex<Vec<DeadLetter>>,
+    idle: Idle,
 }
 
 /// Why the bus did not do what it was asked in this process.
@@ -146,6 +149,7 @@ impl Bus {
             post: Post::default(),
             changes: watch::Sender::new(0),
             dead_lettered: Mutex::default(),
+            idle: Idle::default(),
         }))
     }
 
@@ -238,7 +242,10 @@ impl Bus {
     fn commit_post(&self) {
         let Some(mut group) = self.post.take() else { return };
         let now = self.clock.now();
-        let committed = self.database.write(|transaction| group.write(transaction, now));
+        let committed = self.database.write(|transaction| {
+            self.idle.forget_all();
+            group.write(transaction, now)
+        });
         group.tell(&committed);
         self.changes.send_modify(|it| *it += 1);
     }
@@ -251,6 +258,7 @@ impl Bus {
     ) -> Result<(), BusError> {
         let shelf = self.shelf(queue)?;
         accept(&shelf, std::slice::from_ref(&message))?;
+        self.idle.forget(&shelf);
         shelf.insert(transaction, message, self.clock.now())?;
         self.changes.send_modify(|it| *it += 1);
         Ok(())
@@ -288,7 +296,17 @@ impl Bus {
     ) -> Result<Option<Delivery>, BusError> {
         let shelf = self.shelf(queue)?;
         let now = self.clock.now();
-        self.on(&shelf, |transaction, shelf| shelf.lock_next_of(transaction, sessions, now))
+        if self.idle.until(&shelf).is_some_and(|due| due.is_none_or(|due| now < due)) {
+            return Ok(None);
+        }
+        let any = matches!(sessions, Sessions::Any);
+        self.on(&shelf, |transaction, shelf| {
+            let next = shelf.lock_next_of(transaction, sessions, now)?;
+            if next.is_none() && any {
+                self.idle.remember(shelf, shelf.next_due(transaction)?);
+            }
+            Ok(next)
+        })
     }
 
     /// Takes the next message of `queue` away for good and returns it.
@@ -342,9 +360,19 @@ impl Bus {
         &self,
         queues: impl IntoIterator<Item = &'a str>,
     ) -> Result<Option<DateTime<Utc>>, BusError> {
-        let shelves = queues.into_iter().map(|it| self.shelf(it)).collect::<Result<Vec<_>, _>>()?;
+        let mut shelves = Vec::new();
+        let mut next = None;
+        for queue in queues {
+            let shelf = self.shelf(queue)?;
+            match self.idle.until(&shelf) {
+                Some(due) => next = [next, due].into_iter().flatten().min(),
+                None => shelves.push(shelf),
+            }
+        }
+        if shelves.is_empty() {
+            return Ok(next);
+        }
         self.database.write(|transaction| {
-            let mut next = None;
             for shelf in &shelves {
                 let due = shelf.next_due(transaction)?;
                 next = [next, due].into_iter().flatten().min();
@@ -404,9 +432,12 @@ impl Bus {
         work: impl FnOnce(&Transaction<'_>, &mut Shelf) -> Result<T, BusError>,
     ) -> Result<T, BusError> {
         let mut shelf = shelf.clone();
-        let answer = self.database.write(|transaction| match work(transaction, &mut shelf) {
-            Err(BusError::Database(error)) => Err(error),
-            answer => Ok(answer),
+        let answer = self.database.write(|transaction| {
+            self.idle.forget(&shelf);
+            match work(transaction, &mut shelf) {
+                Err(BusError::Database(error)) => Err(error),
+                answer => Ok(answer),
+            }
         })?;
         if !shelf.dead_lettered.is_empty() {
             let mut news = self.dead_lettered.lock().unwrap_or_else(PoisonError::into_inner);

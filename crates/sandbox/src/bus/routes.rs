@@ -171,6 +171,7 @@ async fn receive(
         let due = bus.next_due([queue])?.map_or(deadline, |due| due.min(deadline));
         let waited = async {
             tokio::select! {
+                biased;
                 // Fails only when the bus is gone, and then nobody waits here.
                 _ = changes.changed() => {}
                 () = bus.clock.sleep_until(due) => {}

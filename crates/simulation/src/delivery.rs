@@ -1,0 +1,171 @@
+//! Between the host and the handlers: several processes that share no memory, which are killed,
+//! dropped in the middle of anything, and given the same message at the same time.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use seam::{Clock, Fault, Local, Request, Response, Wire};
+use tokio::sync::watch;
+
+use crate::fault::{Faults, Kind};
+use crate::skew::Skewed;
+use crate::store::duration;
+use crate::world::HANDLER;
+
+/// The header in which the host names an invocation.
+const INVOCATION: &str = "x-azure-functions-invocationid";
+
+/// The most that a machine's clock is off.
+const MOST_SKEWED: TimeDelta = TimeDelta::seconds(10);
+
+/// Starts a process: a handler whose memory is empty, on a machine with such a clock.
+pub type Start = Box<dyn Fn(Skewed) -> axum::Router + Send + Sync>;
+
+/// The processes that the host may call.
+pub struct Processes {
+    start: Start,
+    running: Vec<Mutex<Process>>,
+    faults: Faults,
+    clock: Arc<dyn Clock>,
+}
+
+struct Process {
+    wire: Local,
+    machine: Skewed,
+    /// Gone when the process is.
+    alive: watch::Sender<()>,
+}
+
+impl std::fmt::Debug for Processes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Processes").field("running", &self.running.len()).finish_non_exhaustive()
+    }
+}
+
+impl Processes {
+    /// So many processes, each made by `start`.
+    pub fn new(count: usize, start: Start, faults: Faults, clock: Arc<dyn Clock>) -> Processes {
+        let running = (0..count)
+            .map(|_| Mutex::new(started(&start, Skewed::of(Arc::clone(&clock)))))
+            .collect();
+        Processes { start, running, faults, clock }
+    }
+
+    /// One of them.
+    fn any(&self) -> (usize, Local, watch::Receiver<()>) {
+        let place = self.faults.chance().place(self.running.len());
+        let process = self.running[place].lock().unwrap_or_else(PoisonError::into_inner);
+        (place, process.wire.clone(), process.alive.subscribe())
+    }
+
+    /// Kills it with all that is in flight there, and starts another.
+    fn restart(&self, place: usize) {
+        let mut process = self.running[place].lock().unwrap_or_else(PoisonError::into_inner);
+        *process = started(&self.start, process.machine.clone());
+    }
+
+    /// Sets the clock of its machine.
+    fn set_clock(&self, place: usize) {
+        let process = self.running[place].lock().unwrap_or_else(PoisonError::into_inner);
+        let chance = self.faults.chance();
+        let off = chance.delay(MOST_SKEWED);
+        process.machine.set(if chance.happens(0.5) { off } else { -off });
+    }
+}
+
+fn started(start: &Start, machine: Skewed) -> Process {
+    let wire = Local::to([(HANDLER.to_owned(), start(machine.clone()))]);
+    Process { wire, machine, alive: watch::Sender::new(()) }
+}
+
+/// A call of a process, until it ends or the process does.
+async fn called(
+    wire: Local,
+    mut alive: watch::Receiver<()>,
+    request: Request,
+    polls: Option<u32>,
+) -> Result<Response, Fault> {
+    let call = Dropped { work: Some(wire.send(request)), polls };
+    tokio::select! {
+        biased;
+        answer = call => answer,
+        _ = alive.changed() => Err(Fault::PerhapsDone("the process was killed".to_owned())),
+    }
+}
+
+#[async_trait]
+impl Wire for Processes {
+    async fn send(&self, request: Request) -> Result<Response, Fault> {
+        let now = self.clock.now();
+        let what = request.uri().path().to_owned();
+        let strikes = |kind| self.faults.strikes(kind, now, &what);
+        let chance = self.faults.chance();
+        let (place, wire, alive) = self.any();
+
+        if strikes(Kind::DeliveredTwice) {
+            let (_, wire, alive) = self.any();
+            let after = chance.delay(TimeDelta::seconds(90));
+            beside(after, called(wire, alive, again(&request), None));
+        }
+        if strikes(Kind::ClockStep) {
+            self.set_clock(place);
+        }
+        if strikes(Kind::Restarted) {
+            self.restart(place);
+        }
+        let polls =
+            strikes(Kind::Cancelled).then(|| u32::try_from(chance.within(1..60)).unwrap_or(1));
+        let call = called(wire, alive, request, polls);
+        if strikes(Kind::LockLost) {
+            beside(TimeDelta::zero(), call);
+            let after = chance.delay(TimeDelta::seconds(20));
+            self.clock.sleep_until(now + after).await;
+            return Err(Fault::PerhapsDone("the connection was reset".to_owned()));
+        }
+        call.await
+    }
+}
+
+/// The same message again, as a redelivery has it: under another invocation id.
+fn again(request: &Request) -> Request {
+    let mut again = request.clone();
+    let id = request.headers().get(INVOCATION).and_then(|it| it.to_str().ok());
+    let id = format!("{}-again", id.unwrap_or_default());
+    if let Ok(id) = id.parse() {
+        again.headers_mut().insert(INVOCATION, id);
+    }
+    again
+}
+
+/// Goes on with `call` beside the host, which knows nothing of it.
+fn beside(after: TimeDelta, call: impl Future<Output = Result<Response, Fault>> + Send + 'static) {
+    #[expect(clippy::disallowed_methods, reason = "it outlives the call of the host on purpose")]
+    tokio::spawn(async move {
+        tokio::time::sleep(duration(after)).await;
+        let _ = call.await;
+    });
+}
+
+/// Work that is dropped after so many polls.
+struct Dropped<'a, T> {
+    work: Option<Pin<Box<dyn Future<Output = T> + Send + 'a>>>,
+    polls: Option<u32>,
+}
+
+impl<T> Future for Dropped<'_, Result<T, Fault>> {
+    type Output = Result<T, Fault>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.polls == Some(0) {
+            self.work = None;
+        }
+        self.polls = self.polls.map(|it| it.saturating_sub(1));
+        match &mut self.work {
+            Some(work) => work.as_mut().poll(cx),
+            None => Poll::Ready(Err(Fault::PerhapsDone("the work was dropped".to_owned()))),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! `cargo simulate`: lives through many seeds, one after another on every core.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use clap::Parser;
+use simulation::fault::Kind;
+use simulation::{Report, run};
+
+/// Lives through seeds: each is a world of its own, with its catalog, its estate and its faults, in
+/// which the real handlers work and in which what must always hold is looked at after every event.
+#[derive(Debug, Parser)]
+#[command(
+    name = "simulation",
+    after_help = "\
+To see what a seed does: --seeds 1 --from SEED --verbose. The same seed always does the same."
+)]
+struct Arguments {
+    /// How many seeds.
+    #[arg(long, default_value_t = 1000)]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 1)]
+    from: u64,
+    /// Print the whole trace of every seed, not only the story of one that breaks something.
+    #[arg(long)]
+    verbose: bool,
+    /// On how many threads; as many as the machine has cores when it is left out.
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+/// What all seeds together came to.
+#[derive(Default)]
+struct Totals {
+    seeds: u64,
+    events: u64,
+    calls: u64,
+    faults: BTreeMap<Kind, u64>,
+    happened: BTreeMap<String, u64>,
+    violations: u64,
+}
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints")]
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let began = Instant::now();
+    let next = AtomicU64::new(arguments.from);
+    let end = arguments.from.saturating_add(arguments.seeds);
+    let totals = Mutex::new(Totals::default());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+
+    std::thread::scope(|scope| {
+        for _ in 0..arguments.threads.unwrap_or(cores).max(1) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        return;
+                    }
+                    let mut report = run(seed, arguments.verbose);
+                    if !report.violations.is_empty() && !arguments.verbose {
+                        report = run(seed, true);
+                    }
+                    let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
+                    totals.add(&report);
+                    if arguments.verbose {
+                        println!("{}", report.trace.join("\n"));
+                        println!("seed {seed}: {} calls, trace {}", report.calls, report.digest);
+                    }
+                    if !report.violations.is_empty() {
+                        println!("{}", story(&report));
+                    }
+                }
+            });
+        }
+    });
+
+    let totals = totals.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let seconds = began.elapsed().as_secs_f64();
+    let faults: u64 = totals.faults.values().sum();
+    let Totals { seeds, events, calls, violations, .. } = totals;
+    if arguments.verbose {
+        eprintln!("faults: {:?}\nhappened: {:?}", totals.faults, totals.happened);
+    }
+    eprintln!(
+        "{seeds} seeds, {seconds:.1} s, {events} events, {calls} calls, {faults} faults injected, \
+         {violations} violations"
+    );
+    if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+impl Totals {
+    fn add(&mut self, report: &Report) {
+        self.seeds += 1;
+        self.events += report.events;
+        self.calls += report.calls;
+        self.violations += report.violations.len() as u64;
+        for (name, count) in &report.happened {
+            *self.happened.entry(name.clone()).or_default() += count;
+        }
+        for (kind, count) in &report.faults {
+            *self.faults.entry(*kind).or_default() += count;
+        }
+    }
+}
+
+/// What happened to whoever was hurt: entries, writes and faults, and what was broken.
+fn story(report: &Report) -> String {
+    let told = |line: &&String| {
+        let kind = line.get(19..).unwrap_or_default();
+        ["entry", "azure", "fault", "person", "stranger", "catalog", "dead", "BROKEN", "calm"]
+            .iter()
+            .any(|it| kind.starts_with(it))
+    };
+    let mut lines: Vec<&str> = report.trace.iter().filter(told).map(String::as_str).collect();
+    lines.push("");
+    let seed = report.seed;
+    let violations = report.violations.join("\n  ");
+    format!(
+        "{}seed {seed} broke:\n  {violations}\nto see it again: cargo simulate --seeds 1 --from \
+         {seed} --verbose\n",
+        lines.join("\n")
+    )
+}

@@ -1,0 +1,280 @@
+//! The network between the handlers and the world: requests take time, get lost, arrive twice, and
+//! land although nobody waits for them any more. One thing it never does, our one assumption about
+//! it: no request lands later than the time-out of whoever sent it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use seam::{Body, Clock, Fault, Request, Response, Wire};
+use serde_json::Value;
+use tokio::sync::{Notify, oneshot};
+
+use crate::bad_days::BadDays;
+use crate::fault::{Faults, Kind};
+use crate::store::duration;
+use crate::world::{ARM, BUS};
+
+/// How long a client waits for an answer (`seam::internet::REQUEST_TIMEOUT`).
+const TIMEOUT: TimeDelta = TimeDelta::seconds(30);
+/// How long an answer usually takes at most.
+const USUAL: TimeDelta = TimeDelta::milliseconds(900);
+/// A message may come again within so many hours; the bus remembers ids for part of them.
+const AGAIN_WITHIN: TimeDelta = TimeDelta::hours(30);
+/// The longest that everything is refused with 429.
+const STORM: TimeDelta = TimeDelta::minutes(20);
+/// The longest that a scheduled message is late.
+const LATE: TimeDelta = TimeDelta::hours(5);
+
+/// The network of one seed.
+#[derive(Clone, Debug)]
+pub struct Network {
+    world: Arc<dyn Wire>,
+    faults: Faults,
+    clock: Arc<dyn Clock>,
+    bad_days: Arc<BadDays>,
+    worst_moment: Arc<Notify>,
+}
+
+/// What happens to one request.
+struct Passage {
+    there: TimeDelta,
+    back: TimeDelta,
+    lost: bool,
+    /// An answer that comes instead of the world's, which is not asked.
+    instead: Option<Answer>,
+    /// An answer that comes instead of the world's, which has been asked.
+    afterwards: Option<Answer>,
+    answer_lost: bool,
+    again: Option<TimeDelta>,
+}
+
+/// An answer of whoever stands before the service.
+#[derive(Clone)]
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Network {
+    /// The network to `world`. Whoever waits for `worst_moment` is told while a write is on its way.
+    pub fn new(
+        world: Arc<dyn Wire>,
+        faults: Faults,
+        clock: Arc<dyn Clock>,
+        worst_moment: Arc<Notify>,
+    ) -> Network {
+        Network { world, faults, clock, bad_days: Arc::default(), worst_moment }
+    }
+
+    fn passage(&self, request: &Request) -> Passage {
+        let now = self.clock.now();
+        let what = format!("{} {}", request.method(), request.uri().path());
+        let strikes = |kind| self.faults.strikes(kind, now, &what);
+        let chance = self.faults.chance();
+
+        let slow = strikes(Kind::RequestSlow);
+        let longest = if slow { TIMEOUT } else { USUAL };
+        let (there, back) = (chance.delay(longest), chance.delay(longest));
+        let is_arm = request.uri().authority().is_some_and(|it| it.as_str() == ARM);
+        let is_bus = request.uri().authority().is_some_and(|it| it.as_str() == BUS);
+        let expired = is_arm
+            && request.method() == Method::GET
+            && is_status_of_an_operation(request.uri().path())
+            && strikes(Kind::OperationExpired);
+        let instead = if expired {
+            Some(forgotten())
+        } else if strikes(Kind::Throttled)
+            || self.faults.goes_on(Kind::ThrottlingStorm, STORM, now, &what)
+        {
+            Some(throttled(chance.within(0..3), is_arm))
+        } else if strikes(Kind::ServerError) {
+            Some(broken(*chance.pick(&[500, 502, 503, 504])))
+        } else if strikes(Kind::HtmlAnswer) {
+            Some(page(*chance.pick(&[200, 404, 502, 503])))
+        } else {
+            None
+        };
+        let afterwards =
+            strikes(Kind::ServerErrorAfterwards).then(|| broken(*chance.pick(&[500, 504])));
+        let again = if request.method() == Method::PUT && strikes(Kind::RequestTwice) {
+            Some(chance.delay(TIMEOUT - there))
+        } else if is_bus && strikes(Kind::MessageAgain) {
+            Some(chance.delay(AGAIN_WITHIN))
+        } else {
+            None
+        };
+        Passage {
+            there,
+            back,
+            lost: strikes(Kind::RequestLost),
+            instead,
+            afterwards,
+            answer_lost: strikes(Kind::AnswerLost),
+            again,
+        }
+    }
+
+    /// Carries a request there and its answer back.
+    #[expect(clippy::disallowed_methods, reason = "the network is what takes time here")]
+    async fn carry(
+        self,
+        request: Request,
+        passage: Passage,
+        answered: oneshot::Sender<Result<Response, Fault>>,
+    ) {
+        tokio::time::sleep(duration(passage.there)).await;
+        if passage.lost {
+            // Kept, so that whoever waits waits for the time-out.
+            tokio::time::sleep(duration(TIMEOUT)).await;
+            return drop(answered);
+        }
+        let again = passage.again.map(|after| (after, request.clone()));
+        let answer = match passage.instead {
+            Some(instead) => Ok(instead.into_response()),
+            None => {
+                let answer = self.asked(request).await;
+                match passage.afterwards {
+                    Some(afterwards) => Ok(afterwards.into_response()),
+                    None => answer,
+                }
+            }
+        };
+        tokio::time::sleep(duration(passage.back)).await;
+        if passage.answer_lost {
+            drop(answered);
+        } else {
+            // Nobody may be waiting any more.
+            let _ = answered.send(answer);
+        }
+        if let Some((after, request)) = again {
+            tokio::time::sleep(duration(after)).await;
+            let _ = self.world.send(request).await;
+        }
+    }
+
+    /// What the world answers, as it says it today.
+    async fn asked(&self, request: Request) -> Result<Response, Fault> {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let is_arm = request.uri().authority().is_some_and(|it| it.as_str() == ARM);
+        let answer = self.world.send(request).await?;
+        // Whole, so that nothing happens in the world while it is read.
+        let (status, headers, mut body) = answer.collect(usize::MAX).await?;
+        if is_arm
+            && status == StatusCode::OK
+            && let Ok(mut said) = serde_json::from_slice(&body)
+            && self.bad_days.change(&method, &path, &mut said, &self.faults, self.clock.now())
+        {
+            body = said.to_string().into();
+        }
+        Ok(Response { status, headers, body: Body::full(body) })
+    }
+
+    /// A scheduled message comes when it comes.
+    fn misplace(&self, request: &mut Request) {
+        let Some(text) = request.headers().get("brokerproperties") else { return };
+        let Ok(mut properties) = serde_json::from_slice::<Value>(text.as_bytes()) else { return };
+        let Some(at) = properties["ScheduledEnqueueTimeUtc"].as_str() else { return };
+        let Ok(at) = DateTime::parse_from_rfc2822(at) else { return };
+        let now = self.clock.now();
+        let what = properties["MessageId"].as_str().unwrap_or_default().to_owned();
+        let shifted: DateTime<Utc> = if self.faults.strikes(Kind::MessageEarly, now, &what) {
+            at.to_utc() - TimeDelta::seconds(1)
+        } else if self.faults.strikes(Kind::MessageLate, now, &what) {
+            at.to_utc() + self.faults.chance().delay(LATE)
+        } else {
+            return;
+        };
+        let text = shifted.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        properties["ScheduledEnqueueTimeUtc"] = Value::String(text);
+        if let Ok(value) = HeaderValue::try_from(properties.to_string()) {
+            request.headers_mut().insert("brokerproperties", value);
+        }
+    }
+}
+
+#[async_trait]
+impl Wire for Network {
+    async fn send(&self, mut request: Request) -> Result<Response, Fault> {
+        let now = self.clock.now();
+        let what = format!("{} {}", request.method(), request.uri().path());
+        if self.faults.strikes(Kind::RequestRefused, now, &what) {
+            return Err(Fault::NotSent("the connection was refused".to_owned()));
+        }
+        self.misplace(&mut request);
+        let passage = self.passage(&request);
+        let is_write = matches!(*request.method(), Method::PUT | Method::PATCH | Method::DELETE);
+        if is_write && self.faults.strikes(Kind::WorstMoment, now, &what) {
+            self.worst_moment.notify_one();
+        }
+        let (answered, answer) = oneshot::channel();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a request that is under way lands, though nobody waits for it any more"
+        )]
+        tokio::spawn(self.clone().carry(request, passage, answered));
+
+        let timed_out = tokio::time::timeout(duration(TIMEOUT), answer);
+        match timed_out.await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(Fault::PerhapsDone("the connection was reset".to_owned())),
+            Err(_) => Err(Fault::PerhapsDone("the request timed out".to_owned())),
+        }
+    }
+}
+
+impl Answer {
+    fn into_response(self) -> Response {
+        Response { status: self.status, headers: self.headers, body: Body::full(self.body) }
+    }
+}
+
+fn is_status_of_an_operation(path: &str) -> bool {
+    let path = path.to_ascii_lowercase();
+    path.contains("/operations/") || path.contains("/operationstatuses/")
+}
+
+fn answer(status: u16, media: &'static str, body: String) -> Answer {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers =
+        HeaderMap::from_iter([(http::header::CONTENT_TYPE, HeaderValue::from_static(media))]);
+    Answer { status, headers, body: body.into() }
+}
+
+fn error(status: u16, code: &str, message: &str) -> Answer {
+    let body = serde_json::json!({ "error": { "code": code, "message": message } });
+    answer(status, "application/json; charset=utf-8", body.to_string())
+}
+
+fn forgotten() -> Answer {
+    error(404, "NotFound", "The entity was not found.")
+}
+
+fn throttled(how: u64, is_arm: bool) -> Answer {
+    let mut throttled = if is_arm {
+        error(429, "SubscriptionRequestsThrottled", "Number of requests exceeded the limit.")
+    } else {
+        answer(429, "application/xml; charset=utf-8", "<Error><Code>429</Code></Error>".to_owned())
+    };
+    let wait = match how {
+        0 => None,
+        1 => Some("17"),
+        _ => Some("840"),
+    };
+    if let Some(wait) = wait {
+        throttled.headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static(wait));
+    }
+    throttled
+}
+
+fn broken(status: u16) -> Answer {
+    error(status, "InternalServerError", "An internal error happened.")
+}
+
+fn page(status: u16) -> Answer {
+    let body = "<html><head><title>Our services aren't available right now</title></head></html>";
+    answer(status, "text/html", body.to_owned())
+}

@@ -1,0 +1,88 @@
+//! What really happened, written down where it cannot be missed: every entry as the store holds it,
+//! and every write as Azure has taken it. The invariants read this, and the code they check never
+//! does.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+/// An entry of a stream, as JSON: whoever checks the rules must not read it with their types.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub seq: u64,
+    /// When the store took it.
+    pub at: DateTime<Utc>,
+    pub bytes: bytes::Bytes,
+    pub value: Value,
+}
+
+/// A write that Azure has taken.
+#[derive(Clone, Debug)]
+pub struct Write {
+    pub at: DateTime<Utc>,
+    pub method: http::Method,
+    /// The resource's id, in lower case.
+    pub path: String,
+    pub body: Value,
+    /// The status of the answer.
+    pub status: u16,
+    /// Whether our app sent it, by its user agent.
+    pub ours: bool,
+}
+
+/// The record of one seed. Clones write to the same.
+#[derive(Clone, Debug, Default)]
+pub struct Record(Arc<Mutex<Written>>);
+
+/// What is in a record.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// By the stream's name, oldest first.
+    pub streams: BTreeMap<String, Vec<Entry>>,
+    pub writes: Vec<Write>,
+    /// Grows whenever something is written.
+    pub changes: u64,
+    /// Entries that were not new: overwritten or deleted.
+    pub tampered: Vec<String>,
+}
+
+impl Record {
+    /// What is written so far.
+    pub fn read(&self) -> MutexGuard<'_, Written> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An object was written to the ledger's store.
+    pub fn stored(&self, key: &str, bytes: &bytes::Bytes, at: DateTime<Utc>) {
+        let mut parts = key.split('/').skip_while(|it| *it != "ledger");
+        let (Some(_), Some(_), Some(stream), Some(file), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return;
+        };
+        let Some(seq) = file.strip_suffix(".json").and_then(|it| it.parse().ok()) else { return };
+        let value = serde_json::from_slice(bytes).unwrap_or(Value::Null);
+        let mut written = self.read();
+        written.changes += 1;
+        let entries = written.streams.entry(stream.to_owned()).or_default();
+        if entries.iter().any(|it| it.seq == seq) {
+            written.tampered.push(format!("{key} was written twice"));
+            return;
+        }
+        entries.push(Entry { seq, at, bytes: bytes.clone(), value });
+    }
+
+    /// Azure answered a write.
+    pub fn wrote(&self, write: Write) {
+        let mut written = self.read();
+        written.changes += 1;
+        written.writes.push(write);
+    }
+
+    /// How often something was written.
+    pub fn changes(&self) -> u64 {
+        self.read().changes
+    }
+}

@@ -1,0 +1,63 @@
+//! One seed, from its number to its report.
+
+use std::collections::BTreeMap;
+
+use crate::chance::Chance;
+use crate::fault::Kind;
+use crate::plan::Plan;
+use crate::trace::Trace;
+use crate::world::World;
+
+/// What came of a seed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    pub seed: u64,
+    /// The SHA-256 of the trace: the same in every process.
+    pub digest: String,
+    /// Entries and writes on Azure.
+    pub events: u64,
+    /// Requests that Azure answered.
+    pub calls: u64,
+    /// How often each fault struck.
+    pub faults: BTreeMap<Kind, u64>,
+    /// How often each event happened, by its name in the ledger.
+    pub happened: BTreeMap<String, u64>,
+    /// What did not hold.
+    pub violations: Vec<String>,
+    /// The lines of the trace, when they were kept.
+    pub trace: Vec<String>,
+}
+
+/// Lives through `seed`. Its trace is kept when `keeps`.
+///
+/// # Panics
+/// When the world cannot be put together.
+#[expect(clippy::expect_used, reason = "without a runtime there is nothing to report")]
+pub fn run(seed: u64, keeps: bool) -> Report {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime needs no resources");
+    let report = runtime.block_on(async {
+        let (chance, trace) = (Chance::of(seed), Trace::new(keeps));
+        let plan = Plan::drawn(&chance.fork());
+        let world = World::of(plan, &chance, &trace).await;
+        world.live().await;
+        let (events, calls) = world.counts();
+        let (digest, _) = trace.digest();
+        Report {
+            seed,
+            digest,
+            events,
+            calls,
+            faults: world.faults.struck(),
+            happened: world.happened(),
+            violations: world.broken(),
+            trace: trace.lines(),
+        }
+    });
+    // What is still on its way in the network goes with the world.
+    runtime.shutdown_background();
+    report
+}

@@ -1,0 +1,570 @@
+//! One seed's world, put together: the sandbox's Azure, bus and host, the real handlers, and
+//! everything that can go wrong between them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use axum::Router;
+use chrono::{DateTime, TimeDelta, Utc};
+use cli::load::Loaded;
+use functions::{App, Settings};
+use http::Method;
+use ledger::Ledger;
+use rules::catalog::Catalog;
+use sandbox::azure::Offer;
+use sandbox::host::{Activity, Host, HostOptions, Outcome, Package};
+use sandbox::{Place, Sandbox, SandboxOptions, Time};
+use seam::{Body, Clock, Fault, Local, PausedClock, Request, Response, Tokens, Wire};
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use crate::chance::Chance;
+use crate::delivery::Processes;
+use crate::fault::Faults;
+use crate::invariants::{self, Invariant, Seen};
+use crate::network::Network;
+use crate::plan::{GALLERY, Plan, SUBSCRIPTION};
+use crate::record::{Record, Write};
+use crate::skew::Skewed;
+use crate::store::{ACCOUNT, CONTAINER, Store};
+use crate::trace::Trace;
+
+pub(crate) const ARM: &str = "127.0.0.1:4001";
+pub(crate) const BUS: &str = "127.0.0.1:4002";
+const BLOB: &str = "127.0.0.1:4003";
+pub(crate) const HANDLER: &str = "127.0.0.1:4004";
+const PEOPLE: &str = "127.0.0.1:4005";
+/// The token that every request to Azure carries; nobody may write it down.
+pub(crate) const TOKEN: &str = "a-token-that-is-secret";
+/// How somebody else names the program that they write with.
+const STRANGER: &str = "somebody-else/1.0";
+
+/// Everything of one seed.
+pub struct World {
+    pub(crate) plan: Plan,
+    pub(crate) faults: Faults,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) record: Record,
+    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) worst_moment: Arc<Notify>,
+    trace: Trace,
+    host: Arc<Host>,
+    store: Store,
+    door: Arc<Door>,
+    watch: Arc<Watch>,
+}
+
+/// Where requests reach the world: what Azure has taken is written down here.
+#[derive(Debug)]
+struct Door {
+    world: Local,
+    record: Record,
+    clock: Arc<dyn Clock>,
+    trace: Trace,
+    watch: Arc<Watch>,
+}
+
+/// Looks after every event whether the invariants hold.
+pub(crate) struct Watch(Mutex<Watching>);
+
+struct Watching {
+    invariants: Vec<Box<dyn Invariant>>,
+    /// How many entries of each stream, and how many writes, were seen.
+    entries: BTreeMap<String, usize>,
+    writes: usize,
+    changes: u64,
+    catalog: Catalog,
+    azure: Arc<sandbox::azure::Azure>,
+    clock: Arc<dyn Clock>,
+    record: Record,
+    trace: Trace,
+    /// What did not hold, the first of each.
+    broken: Vec<String>,
+    offers: BTreeMap<String, Vec<Offer>>,
+    looks: u64,
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watch")
+    }
+}
+
+impl World {
+    /// The world of `plan`. Must be called in a runtime whose time is paused.
+    ///
+    /// # Panics
+    /// When the world cannot be put together, which is a fault of the simulation.
+    #[expect(clippy::expect_used, reason = "there is no seed to go on with")]
+    pub async fn of(plan: Plan, chance: &Chance, trace: &Trace) -> World {
+        let clock: Arc<dyn Clock> = Arc::new(PausedClock::starting_at(plan.estate.start));
+        let faults = Faults::drawn(chance, trace);
+        let record = Record::default();
+        let package = package(plan.ticks_every);
+        let options = SandboxOptions {
+            blob_url: format!("http://{BLOB}"),
+            queues: package.queues().iter().filter_map(|it| it.parse().ok()).collect(),
+            bus_key: sandbox::bus::SharedKey::default(),
+            identity_secret: "unused".to_owned(),
+            retry_after_always: false,
+        };
+        let time = Time::Told(Arc::clone(&clock));
+        let sandbox = Sandbox::open(&plan.estate, &Place::Memory, time, options);
+        let sandbox = Arc::new(sandbox.expect("a sandbox in memory opens"));
+        let routers = sandbox.routers();
+        let people = Router::new().fallback(|| async { "told" });
+        let services =
+            [(ARM, routers.arm), (BUS, routers.bus), (BLOB, routers.blob), (PEOPLE, people)];
+        let world = Local::to(services.map(|(host, router)| (host.to_owned(), router)));
+        let watch = Arc::new(Watch(Mutex::new(Watching {
+            invariants: invariants::all(),
+            entries: BTreeMap::new(),
+            writes: 0,
+            changes: u64::MAX,
+            catalog: plan.catalog.clone(),
+            azure: Arc::clone(&sandbox.azure),
+            clock: Arc::clone(&clock),
+            record: record.clone(),
+            trace: trace.clone(),
+            broken: Vec::new(),
+            offers: BTreeMap::new(),
+            looks: 0,
+        })));
+        let door = Arc::new(Door {
+            world,
+            record: record.clone(),
+            clock: Arc::clone(&clock),
+            trace: trace.clone(),
+            watch: Arc::clone(&watch),
+        });
+        let worst_moment = Arc::new(Notify::new());
+        let network: Arc<dyn Wire> = Arc::new(Network::new(
+            Arc::clone(&door) as _,
+            faults.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&worst_moment),
+        ));
+        let (uploads, faulty) = (Arc::clone(&sandbox.blobs), faults.clone());
+        let store = Store::new(uploads, faulty, record.clone(), Arc::clone(&clock));
+
+        let settings = settings(&plan.catalog);
+        let tokens = Arc::new(Tokens::fixed(TOKEN.to_owned()));
+        let start = {
+            let store = store.clone();
+            Box::new(move |machine: Skewed| {
+                let (wire, clock) = (Arc::clone(&network), Arc::new(machine));
+                let app = App::new(settings.clone(), wire, clock, Arc::clone(&tokens));
+                let app = app.expect("the settings are right").storing_in(Arc::new(store.clone()));
+                Arc::new(app).router()
+            })
+        };
+        let processes = Processes::new(plan.processes, start, faults.clone(), Arc::clone(&clock));
+
+        let options = HostOptions {
+            handler: format!("http://{HANDLER}"),
+            namespace: "simulated".to_owned(),
+            azure: Some(Arc::clone(&sandbox.azure)),
+            observer: Some(observer(trace, &watch)),
+            ..HostOptions::default()
+        };
+        let host = Host::new(
+            package,
+            Arc::clone(&sandbox.bus),
+            Arc::clone(&sandbox.database),
+            Arc::clone(&clock),
+            sandbox.holds.clone(),
+            Arc::new(processes),
+            options,
+        );
+        let host = host.expect("the package fits the bus");
+        let trace = trace.clone();
+        let world = World {
+            plan,
+            faults,
+            clock,
+            record,
+            sandbox,
+            worst_moment,
+            trace,
+            host,
+            store,
+            door,
+            watch,
+        };
+        world.publish(world.plan.loaded()).await;
+        world
+    }
+
+    /// Lives through the seed: trouble, then calm until everything has ended.
+    pub async fn live(&self) {
+        let over = self.clock.now() + self.plan.troubled;
+        self.live_until(over).await;
+        self.faults.stop();
+        self.say("calm", format_args!("from here on nothing goes wrong"));
+        // Nothing that was sent before the calm is on its way after this.
+        let longest = self.clock.now() + TimeDelta::hours(30);
+        let latest = self.clock.now() + TimeDelta::days(9);
+        let mut owing: BTreeSet<String> = self.images().into_iter().collect();
+        while self.clock.now() < latest && !owing.is_empty() {
+            self.live_until(self.clock.now() + TimeDelta::hours(2)).await;
+            if self.clock.now() >= longest {
+                let mut quiet = Vec::new();
+                for image in &owing {
+                    if self.is_quiet(image).await {
+                        quiet.push(image.clone());
+                    }
+                }
+                owing.retain(|it| !quiet.contains(it));
+            }
+            if self.is_broken() {
+                return;
+            }
+        }
+        for image in owing {
+            let wants = self.wants(&image).await;
+            self.watch
+                .breaks(&format!("liveness: {image} is not quiet after nine calm days: {wants}"));
+        }
+        self.watch.end();
+    }
+
+    async fn live_until(&self, at: DateTime<Utc>) {
+        let over = |activity: &Activity| {
+            let (Activity::Started { at: then, .. }
+            | Activity::Ended { at: then, .. }
+            | Activity::DeadLettered { at: then, .. }) = activity;
+            *then >= at
+        };
+        let hosted = self.host.run_until(over);
+        tokio::select! {
+            biased;
+            ended = hosted => {
+                if let Err(error) = ended {
+                    self.watch.breaks(&format!("the host: {error}"));
+                }
+            }
+            () = self.live_with_people() => {}
+        }
+    }
+
+    async fn is_quiet(&self, image: &str) -> bool {
+        match self.state(image).await {
+            Some(state) => state.is_quiet(),
+            None => true,
+        }
+    }
+
+    async fn wants(&self, image: &str) -> String {
+        let Some(state) = self.state(image).await else { return "its stream is broken".to_owned() };
+        format!("{:?}; pending {:?}", state.wants(), state.pending)
+    }
+
+    async fn state(&self, image: &str) -> Option<rules::state::State> {
+        let name = ledger::StreamName::Image(image.parse().ok()?);
+        Some(self.ledger().read(&name).await.ok()?.state)
+    }
+
+    fn ledger(&self) -> Ledger {
+        Ledger::new(Arc::new(self.store.sound()), self.plan.catalog.catalog.clone())
+    }
+
+    /// Puts a catalog in force.
+    pub(crate) async fn publish(&self, loaded: Loaded) {
+        let published =
+            cli::publish::publish(&self.ledger(), &loaded, self.clock.now(), "somebody").await;
+        self.say("catalog", format_args!("{:?}", published.map(|it| it.changed)));
+        self.watch.watching().catalog = loaded.catalog;
+    }
+
+    /// Asks the app for something, as a person does.
+    pub(crate) async fn ask(&self, path: &str, body: &Value) {
+        let host = Local::to([("host".to_owned(), self.host.router())]);
+        let body = body.to_string();
+        let length = body.len().into();
+        let mut request = Request::new(body.clone().into());
+        *request.method_mut() = Method::POST;
+        let Ok(uri) = format!("http://host/api/{path}").parse() else { return };
+        *request.uri_mut() = uri;
+        request.headers_mut().insert(http::header::CONTENT_LENGTH, length);
+        let status = host.send(request).await.map(|it| it.status.as_u16());
+        self.say("person", format_args!("{path} {body}: {status:?}"));
+    }
+
+    /// Writes on Azure as somebody else.
+    pub(crate) async fn stranger(&self, method: &str, id: &str, body: Option<Value>) {
+        let mut request = Request::new(body.map(|it| it.to_string()).unwrap_or_default().into());
+        let Ok(uri) = format!("http://{ARM}{id}?api-version=2024-03-03").parse() else { return };
+        *request.uri_mut() = uri;
+        *request.method_mut() = method.parse().unwrap_or(Method::GET);
+        for (name, value) in [
+            ("authorization", format!("Bearer {TOKEN}")),
+            ("content-type", "application/json".to_owned()),
+            ("user-agent", STRANGER.to_owned()),
+        ] {
+            if let Ok(value) = value.parse() {
+                request.headers_mut().insert(name, value);
+            }
+        }
+        let status = self.door.send(request).await.map(|it| it.status.as_u16());
+        self.say("stranger", format_args!("{method} {id}: {status:?}"));
+    }
+
+    /// Sends every dead letter again.
+    pub(crate) fn resubmit(&self) {
+        let bus = &self.sandbox.bus;
+        let queues: Vec<String> = bus.queues().map(str::to_owned).collect();
+        for queue in queues {
+            while let Ok(Some(dead)) = bus.take(&format!("{queue}/$deadletterqueue")) {
+                let now = self.clock.now();
+                let body = String::from_utf8_lossy(&dead.body).into_owned();
+                let sent = bus.deliver(&queue, &dead.message_id, &body, now);
+                self.say("resubmit", format_args!("{queue} {}: {}", dead.message_id, sent.is_ok()));
+            }
+        }
+    }
+
+    /// The images of the catalog that the seed began with.
+    pub(crate) fn images(&self) -> Vec<String> {
+        self.plan.catalog.images.iter().map(|it| it.name.to_string()).collect()
+    }
+
+    /// The numbers of an image's versions that are there.
+    pub(crate) fn numbers(&self, image: &str) -> Vec<String> {
+        let offers = self.sandbox.azure.offers(&self.definition(image)).unwrap_or_default();
+        let numbers: BTreeSet<String> = offers.into_iter().map(|it| it.number).collect();
+        numbers.into_iter().collect()
+    }
+
+    /// The resource id of an image's definition.
+    pub(crate) fn definition(&self, image: &str) -> String {
+        definition(image)
+    }
+
+    fn say(&self, kind: &str, what: std::fmt::Arguments<'_>) {
+        self.trace.say(self.clock.now(), kind, what);
+    }
+
+    /// What did not hold.
+    pub fn broken(&self) -> Vec<String> {
+        self.watch.watching().broken.clone()
+    }
+
+    fn is_broken(&self) -> bool {
+        !self.watch.watching().broken.is_empty()
+    }
+
+    /// How often each event happened, by its name in the ledger.
+    pub fn happened(&self) -> BTreeMap<String, u64> {
+        let mut happened: BTreeMap<String, u64> = BTreeMap::new();
+        let written = self.record.read();
+        for entry in written.streams.values().flatten() {
+            for event in entry.value["events"].as_array().into_iter().flatten() {
+                let name = event["event"].as_str().unwrap_or_default();
+                *happened.entry(name.to_owned()).or_default() += 1;
+            }
+        }
+        happened
+    }
+
+    /// How many events there were: entries and writes, and how many calls of Azure.
+    pub fn counts(&self) -> (u64, u64) {
+        let calls = self.sandbox.azure.calls();
+        (self.record.changes(), calls.read + calls.write + calls.delete)
+    }
+}
+
+fn definition(image: &str) -> String {
+    format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/images/providers/Microsoft.Compute/galleries/\
+         {GALLERY}/images/{image}"
+    )
+}
+
+/// What ships, its timers rarer: what they find is the same, and a seed is shorter.
+#[expect(clippy::expect_used, reason = "there is no seed to go on without the package")]
+fn package(ticks_every: u32) -> Package {
+    let functions = functions::package::functions();
+    let owned: Vec<(String, String)> = functions
+        .iter()
+        .map(|(name, json)| ((*name).to_owned(), rarer(json, ticks_every)))
+        .collect();
+    let package = Package::of(functions::package::HOST_JSON, owned, &BTreeMap::new());
+    package.expect("what ships can be hosted")
+}
+
+/// The text of a function, whose timer ticks at most once in so many minutes.
+fn rarer(json: &str, minutes: u32) -> String {
+    let Ok(mut function) = serde_json::from_str::<Value>(json) else { return json.to_owned() };
+    let hours = minutes / 60;
+    for binding in function["bindings"].as_array_mut().into_iter().flatten() {
+        let Some(schedule) = binding["schedule"].as_str() else { continue };
+        let mut fields: Vec<String> = schedule.split(' ').map(str::to_owned).collect();
+        if let [_, minute, hour, ..] = &mut fields[..]
+            && hour == "*"
+        {
+            if minute.starts_with('*') {
+                "0".clone_into(minute);
+            }
+            *hour = format!("*/{hours}");
+        }
+        binding["schedule"] = Value::String(fields.join(" "));
+    }
+    function.to_string()
+}
+
+#[expect(clippy::expect_used, reason = "constants of this file")]
+fn settings(catalog: &Catalog) -> Settings {
+    let address = |host: &str| format!("http://{host}").parse().expect("an address");
+    Settings {
+        catalog: catalog.catalog.clone(),
+        arm: address(ARM),
+        bus: address(BUS),
+        store: address(&format!("{BLOB}/{ACCOUNT}/{CONTAINER}")),
+        blobs: format!("http://{BLOB}/{{account}}"),
+        client_id: None,
+        deleting_client_id: None,
+        developer: false,
+        webhook: Some(address(PEOPLE)),
+        desk_time: false,
+    }
+}
+
+fn observer(trace: &Trace, watch: &Arc<Watch>) -> sandbox::host::Observer {
+    let (trace, watch) = (trace.clone(), Arc::clone(watch));
+    Arc::new(move |activity: &Activity| {
+        match activity {
+            Activity::Started { function, message_id, at, .. } => {
+                let message = message_id.as_deref().unwrap_or_default();
+                trace.say(*at, "began", format_args!("{function} {message}"));
+            }
+            Activity::Ended { function, message_id, outcome, at, .. } => {
+                let message = message_id.as_deref().unwrap_or_default();
+                match outcome {
+                    Outcome::Succeeded => {
+                        trace.say(*at, "ended", format_args!("{function} {message}"));
+                    }
+                    other => {
+                        trace.say(*at, "failed", format_args!("{function} {message} {other:?}"));
+                    }
+                }
+            }
+            Activity::DeadLettered { queue, message_id, reason, at } => {
+                trace.say(*at, "dead", format_args!("{queue} {message_id}: {reason}"));
+            }
+        }
+        watch.look();
+    })
+}
+
+#[async_trait]
+impl Wire for Door {
+    async fn send(&self, request: Request) -> Result<Response, Fault> {
+        let is_write = request.method() != Method::GET
+            && request.method() != Method::HEAD
+            && request.uri().authority().is_some_and(|it| it.as_str() == ARM)
+            && !request.uri().path().ends_with("/resources");
+        if !is_write {
+            return self.world.send(request).await;
+        }
+        let mut write = Write {
+            at: self.clock.now(),
+            method: request.method().clone(),
+            path: request.uri().path().to_ascii_lowercase(),
+            body: serde_json::from_slice(request.body()).unwrap_or(Value::Null),
+            status: 0,
+            ours: request.headers().get("user-agent").is_none_or(|it| it != STRANGER),
+        };
+        let (status, headers, body) = self.world.send(request).await?.collect(usize::MAX).await?;
+        write.status = status.as_u16();
+        self.trace.say(
+            write.at,
+            "azure",
+            format_args!("{} {}: {}", write.method, write.path, write.status),
+        );
+        self.record.wrote(write);
+        self.watch.look();
+        Ok(Response { status, headers, body: Body::full(body) })
+    }
+}
+
+impl Watch {
+    fn watching(&self) -> std::sync::MutexGuard<'_, Watching> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at what is new.
+    fn look(&self) {
+        self.watching().look(false);
+    }
+
+    /// Looks for the last time.
+    fn end(&self) {
+        self.watching().look(true);
+    }
+
+    fn breaks(&self, what: &str) {
+        self.watching().breaks(what.to_owned());
+    }
+}
+
+impl Watching {
+    fn breaks(&mut self, what: String) {
+        self.trace.say(self.clock.now(), "BROKEN", format_args!("{what}"));
+        if self.broken.len() < 5 {
+            self.broken.push(what);
+        }
+    }
+
+    fn look(&mut self, last: bool) {
+        let changes = self.record.changes();
+        if changes == self.changes && !last {
+            return;
+        }
+        self.changes = changes;
+        self.looks += 1;
+        for image in &self.catalog.images {
+            let offers = self.azure.offers(&definition(image.name.as_str())).unwrap_or_default();
+            self.offers.insert(image.name.to_string(), offers);
+        }
+        let written = self.record.read();
+        let mut entries = Vec::new();
+        for (stream, all) in &written.streams {
+            let seen = self.entries.entry(stream.clone()).or_default();
+            entries.extend(all[*seen..].iter().map(|it| (stream.as_str(), it)));
+            *seen = all.len();
+        }
+        entries.sort_by_key(|(_, it)| it.at);
+        for (stream, entry) in &entries {
+            let events = entry.value["events"].as_array().into_iter().flatten();
+            for event in events {
+                let by = entry.value["by"].as_str().unwrap_or_default();
+                let what = format_args!("{stream} {} by {by}: {event}", entry.seq);
+                self.trace.say(entry.at, "entry", what);
+            }
+        }
+        let seen = Seen {
+            now: self.clock.now(),
+            catalog: &self.catalog,
+            written: &written,
+            entries,
+            writes: &written.writes[self.writes..],
+            offers: &self.offers,
+        };
+        let mut broken = Vec::new();
+        for invariant in &mut self.invariants {
+            let mut held = invariant.look(&seen);
+            if held.is_ok() && last {
+                held = invariant.end(&seen);
+            }
+            if let Err(why) = held {
+                broken.push(format!("{}: {why}", invariant.name()));
+            }
+        }
+        self.writes = written.writes.len();
+        drop(written);
+        for what in broken {
+            self.breaks(what);
+        }
+    }
+}
