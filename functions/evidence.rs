@@ -14,7 +14,7 @@ use rules::state::State;
 use rules::{ImageName, Region, VersionNumber};
 use tracing::warn;
 
-use crate::{Context, Failure, tags, version_body};
+use crate::{Context, Failure, newcomer, tags, version_body};
 
 /// What was read of some images: enough to judge each of them.
 #[derive(Debug, Default)]
@@ -150,6 +150,13 @@ impl Evidence {
             versions: facts,
             in_use,
         }
+    }
+
+    /// The newest version on offer that somebody else has made of `image`, whatever was read of its
+    /// users.
+    pub fn newcomer(&self, image: &Image) -> Option<VersionNumber> {
+        let (versions, state) = (self.versions.get(&image.name)?, self.states.get(&image.name)?);
+        newcomer::on_offer(image, state, versions)
     }
 
     /// When the gallery says a version was published; nothing when it is gone.

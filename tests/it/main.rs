@@ -17,6 +17,7 @@ mod twice;
 mod faults;
 mod bad_input;
 mod events;
+mod newcomers;
 mod people;
 mod variants;
 mod storm;

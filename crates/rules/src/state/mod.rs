@@ -266,6 +266,14 @@ impl State {
         self.known_triggers.contains(id)
     }
 
+    /// The newest version of `parent` that was accepted or refused as a trigger.
+    pub fn heard_of(&self, parent: &ImageName) -> Option<VersionNumber> {
+        let of = format!("parent:{parent}:");
+        let known = self.known_triggers.range(of.clone()..);
+        let of_parent = known.map_while(|it| it.strip_prefix(&of));
+        of_parent.filter_map(|it| it.parse().ok()).max()
+    }
+
     /// The open run that makes `version`.
     pub fn run(&self, version: VersionNumber) -> Option<&Run> {
         self.runs().find(|run| run.version == version)
