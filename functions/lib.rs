@@ -31,6 +31,7 @@ pub mod version_body;
 pub mod context;
 pub mod step;
 pub mod dispatch;
+mod candidate;
 mod newcomer;
 mod outbox;
 mod record;

@@ -1,13 +1,14 @@
 //! When a run waits for a resource that has changed, its look is due now. The look reads the
-//! resource, so a forged event does no harm; and only a wish that is due later is woken, so many do
-//! none either.
+//! resource, so a forged event does no harm; and a wish that is due, or looks again and again, is
+//! woken once at most, so many do none either.
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use rules::ImageName;
 use rules::event::Event;
 use rules::state::{Run, Stage};
-use rules::wake::Function;
+use rules::wake::{Function, Task};
 
 use crate::{Context, Failure, Record};
 
@@ -31,9 +32,7 @@ pub(super) async fn now(
             .runs()
             .find(|run| awaited(cx, &image.name, run).is_some_and(|it| changed.contains_key(&it)));
         let task = waits.and_then(|run| run.task.clone());
-        let Some(task) = task.filter(|it| is_a_look(it.function) && it.due > cx.now) else {
-            continue;
-        };
+        let Some(task) = task.filter(|it| is_to_be_woken(it, cx.now)) else { continue };
         let (seq, function, generation) = (task.seq, task.function, task.generation + 1);
         let woken = Event::RunWoken { seq, function, generation };
         records.push((stream, vec![vec![woken]]));
@@ -53,6 +52,9 @@ fn awaited(cx: &Context, image: &ImageName, run: &Run) -> Option<String> {
     Some(id.to_ascii_lowercase())
 }
 
-fn is_a_look(function: Function) -> bool {
-    matches!(function, Function::FollowBuild | Function::FollowVersion)
+/// True for a look that is still to come, and once for one that has begun: it looks again in minutes,
+/// and what it waits for is there now.
+fn is_to_be_woken(task: &Task, now: DateTime<Utc>) -> bool {
+    let is_a_look = matches!(task.function, Function::FollowBuild | Function::FollowVersion);
+    is_a_look && (task.due > now || task.generation == 0)
 }

@@ -20,6 +20,7 @@ mod events;
 mod newcomers;
 mod people;
 mod variants;
+mod exposed;
 mod storm;
 mod layout;
 mod bites;

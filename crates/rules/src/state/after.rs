@@ -105,6 +105,7 @@ impl State {
                     build_started_at: None,
                     staging_group: None,
                     tidied: false,
+                    hidden: false,
                     report: None,
                     plan: Vec::new(),
                     region_failures: Default::default(),
@@ -169,6 +170,13 @@ impl State {
                 let run = self.in_stage(*version, event, waiting)?;
                 run.stage = Stage::ScanMissing { because: because.clone() };
                 run.task = Some(soon(Function::JudgeImage));
+            }
+            Event::CandidateHidden { version } => {
+                let waits = |it: &Stage| {
+                    use Stage::{Built, ScanMissing, ScanRequested, Scanned};
+                    matches!(it, Built | ScanRequested { .. } | Scanned | ScanMissing { .. })
+                };
+                self.in_stage(*version, event, waits)?.hidden = true;
             }
             Event::GatePassed { version, reasons, plan } => {
                 if self.releasing.is_some() {

@@ -83,6 +83,9 @@ pub struct Run {
     pub staging_group: Option<String>,
     /// True once its template is to be deleted.
     pub tidied: bool,
+    /// True once each region's own flag hides its candidate, which waits for its verdict.
+    #[serde(default)]
+    pub hidden: bool,
     /// The newest scan report, among the blobs.
     pub report: Option<String>,
     pub plan: Vec<PlannedRing>,
