@@ -40,20 +40,18 @@ impl Evidence {
         // First, since without it the rest is worth nothing: the images may use up all requests.
         let gallery = cx.arm.gallery(&GalleryId::from(&cx.catalog.gallery)).await?;
         let mut read = Vec::new();
-        for image in images {
+        'images: for image in images {
             let children = cx.catalog.children(&image.name).map(|it| &it.name);
             for name in [&image.name].into_iter().chain(children) {
                 // Without its evidence an image is not judged, and a child uses every version.
                 if let Err(failure) = evidence.read_image(cx, name).await {
                     warn!(image = %name, "The versions of {name} could not be read: {failure:?}");
+                    // Asking on would only prolong the wait.
                     if failure.asks_to_wait() {
                         evidence.broke_off = Some(failure);
+                        break 'images;
                     }
                 }
-            }
-            // Asking on would only prolong the wait.
-            if evidence.broke_off.is_some() {
-                break;
             }
             read.push(*image);
         }

@@ -58,3 +58,27 @@ fn is_to_be_woken(task: &Task, now: DateTime<Utc>) -> bool {
     let is_a_look = matches!(task.function, Function::FollowBuild | Function::FollowVersion);
     is_a_look && (task.due > now || task.generation == 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn a_look_that_has_begun_is_woken_once_and_what_is_no_look_never() {
+        let now: DateTime<Utc> = "2026-09-08T00:00:00Z".parse().unwrap();
+        let task = |function, generation, minutes| {
+            let due = now + TimeDelta::minutes(minutes);
+            Task { seq: 1, function, generation, due }
+        };
+
+        for function in [Function::FollowBuild, Function::FollowVersion] {
+            assert!(is_to_be_woken(&task(function, 0, 5), now));
+            assert!(is_to_be_woken(&task(function, 3, 5), now));
+            assert!(is_to_be_woken(&task(function, 0, -5), now), "it looks again and again");
+            assert!(!is_to_be_woken(&task(function, 1, -5), now), "it was woken");
+        }
+        assert!(!is_to_be_woken(&task(Function::ReleaseVersion, 0, 5), now));
+    }
+}

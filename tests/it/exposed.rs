@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -152,29 +152,36 @@ async fn where_no_event_tells_of_a_builds_end_the_next_look_does_within_three_mi
     }
 }
 
-/// Has no scan report for whoever asks, while it is set.
-#[derive(Debug)]
-struct NoReport {
+/// Refuses what it is told to, with a status.
+struct Refusing {
     wire: Arc<dyn Wire>,
-    none: Arc<AtomicBool>,
+    refuses: Box<dyn Fn(&Request) -> Option<StatusCode> + Send + Sync>,
 }
 
-#[async_trait]
-impl Wire for NoReport {
-    async fn send(&self, request: Request) -> Result<Response, Fault> {
-        let of_report = request.method() == Method::GET && request.uri().path().contains("/inbox/");
-        if of_report && self.none.load(Ordering::SeqCst) {
-            let body = "<Error><Code>BlobNotFound</Code><Message>no</Message></Error>";
-            let (headers, body) = (HeaderMap::new(), seam::Body::full(body.into()));
-            return Ok(Response { status: StatusCode::NOT_FOUND, headers, body });
-        }
-        self.wire.send(request).await
+impl std::fmt::Debug for Refusing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Refusing")
     }
 }
 
-/// When something first happened to an image, and how often.
-async fn when(desk: &Desk, image: &str, of: impl Fn(&Event) -> bool) -> (DateTime<Utc>, usize) {
-    let entries = desk.entries(&image.parse().unwrap()).await;
+#[async_trait]
+impl Wire for Refusing {
+    async fn send(&self, request: Request) -> Result<Response, Fault> {
+        let Some(status) = (self.refuses)(&request) else { return self.wire.send(request).await };
+        let (headers, body) = (HeaderMap::new(), seam::Body::full(Default::default()));
+        Ok(Response { status, headers, body })
+    }
+}
+
+fn refusing(refuses: impl Fn(&Request) -> Option<StatusCode> + Send + Sync + 'static) -> Spoil {
+    let refuses = Box::new(refuses);
+    let world = move |wire| -> Arc<dyn Wire> { Arc::new(Refusing { wire, refuses }) };
+    Spoil { world: Box::new(world), ..Spoil::default() }
+}
+
+/// When something first happened to the image `web`, and how often.
+async fn when(desk: &Desk, of: impl Fn(&Event) -> bool) -> (DateTime<Utc>, usize) {
+    let entries = desk.entries(&"web".parse().unwrap()).await;
     let found: Vec<DateTime<Utc>> =
         entries.iter().filter(|it| it.events.iter().any(&of)).map(|it| it.at).collect();
     let story = desk.story().await;
@@ -185,61 +192,67 @@ async fn when(desk: &Desk, image: &str, of: impl Fn(&Event) -> bool) -> (DateTim
 async fn a_candidate_whose_report_is_late_is_hidden_in_every_region_meanwhile() {
     let none = Arc::new(AtomicBool::new(true));
     let kept = Arc::clone(&none);
-    let spoil = Spoil {
-        world: Box::new(move |wire| Arc::new(NoReport { wire, none: kept })),
-        ..Spoil::default()
-    };
+    let spoil = refusing(move |request| {
+        let of_report = request.method() == Method::GET && request.uri().path().contains("/inbox/");
+        (of_report && kept.load(Ordering::SeqCst)).then_some(StatusCode::NOT_FOUND)
+    });
     let mut desk = desk_of("tests/it/northwind", spoil, |_| {}).await;
     // The second base is a good one: 1.4.0. Its report comes half an hour late.
     let mut seen = Seen::new();
-    run_to(&mut desk, "2026-06-02T00:50:00Z".parse().unwrap(), &mut seen).await;
+    run_to(&mut desk, at("2026-06-02T00:50:00Z"), &mut seen).await;
     none.store(false, Ordering::SeqCst);
-    run_to(&mut desk, "2026-06-02T23:00:00Z".parse().unwrap(), &mut seen).await;
+    run_to(&mut desk, at("2026-06-02T23:00:00Z"), &mut seen).await;
 
-    let number: VersionNumber = "1.4.0".parse().unwrap();
-    let is_hiding = |it: &Event| *it == Event::CandidateHidden { version: number };
-    let (hidden, times) = when(&desk, "web", is_hiding).await;
-    let story = desk.story().await;
-    assert_eq!(times, 1, "{story}");
-    let (built, _) = when(
-        &desk,
-        "web",
-        |it| matches!(it, Event::ImageBuilt { version, .. } if *version == number),
-    )
-    .await;
-    let (passed, _) = when(
-        &desk,
-        "web",
-        |it| matches!(it, Event::GatePassed { version, .. } if *version == number),
-    )
-    .await;
-    assert!(hidden - built <= TimeDelta::seconds(5), "{built} to {hidden}\n{story}");
-    assert!(passed - hidden >= TimeDelta::minutes(20), "{hidden} to {passed}\n{story}");
-    let exposed = exposed(&desk, &seen).await;
-    let times = exposed.get(&("web".to_owned(), number)).map(|it| it.1.clone()).unwrap_or_default();
-    assert!(times.iter().all(|it| *it <= hidden), "{times:?}, hidden at {hidden}\n{story}");
-    // It is released all the same, and the wait has left nothing behind.
-    let released = when(&desk, "web", |it| *it == Event::RunReleased { version: number }).await;
-    assert_eq!(released.1, 1, "{story}");
-    assert_eq!(*desk.ailments.lock().unwrap(), Vec::<String>::new());
+    hidden_while_it_waits(&desk, &seen, "1.4.0").await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_candidate_that_waits_for_a_ring_of_its_elder_is_hidden_meanwhile() {
-    let mut desk = desk_of("tests/it/northwind", Spoil::default(), |_| {}).await;
+    // Nobody can see what became of the last write of 1.4.0: the release of its second ring.
+    let (puts, ill) = (AtomicUsize::new(0), Arc::new(AtomicBool::new(true)));
+    let kept = Arc::clone(&ill);
+    let spoil = refusing(move |request| {
+        if !request.uri().path().ends_with("/images/web/versions/1.4.0") {
+            return None;
+        }
+        let put = usize::from(request.method() == Method::PUT);
+        let released = puts.fetch_add(put, Ordering::SeqCst) == 3;
+        (released && kept.load(Ordering::SeqCst)).then_some(StatusCode::SERVICE_UNAVAILABLE)
+    });
+    let mut desk = desk_of("tests/it/northwind", spoil, |_| {}).await;
     let mut seen = Seen::new();
-    // 1.4.0 is released in its second ring from 06:34 on; this one is built by then.
-    run_to(&mut desk, "2026-06-02T06:17:30Z".parse().unwrap(), &mut seen).await;
+    run_to(&mut desk, at("2026-06-02T06:45:00Z"), &mut seen).await;
     assert_eq!(desk.ask("images/web/rebuild", r#"{"why":"now"}"#).await, 202);
-    run_to(&mut desk, "2026-06-02T23:00:00Z".parse().unwrap(), &mut seen).await;
+    run_to(&mut desk, at("2026-06-02T08:00:00Z"), &mut seen).await;
+    ill.store(false, Ordering::SeqCst);
+    run_to(&mut desk, at("2026-06-02T23:00:00Z"), &mut seen).await;
 
-    let number: VersionNumber = "1.5.0".parse().unwrap();
-    let is_hiding = |it: &Event| *it == Event::CandidateHidden { version: number };
-    let (hidden, times) = when(&desk, "web", is_hiding).await;
-    let story = desk.story().await;
+    hidden_while_it_waits(&desk, &seen, "1.4.1").await;
+}
+
+fn at(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+/// The version was hidden once, seconds after its build, and offered nowhere from then until it had
+/// passed its gate, long after; and it was released in the end.
+async fn hidden_while_it_waits(desk: &Desk, seen: &Seen, number: &str) {
+    let (number, story) = (number.parse().unwrap(), desk.story().await);
+    let (hidden, times) = when(desk, |it| *it == Event::CandidateHidden { version: number }).await;
     assert_eq!(times, 1, "{story}");
-    let exposed = exposed(&desk, &seen).await;
-    let times = exposed.get(&("web".to_owned(), number)).map(|it| it.1.clone()).unwrap_or_default();
+    let is_built =
+        |it: &Event| matches!(it, Event::ImageBuilt { version, .. } if *version == number);
+    let (built, _) = when(desk, is_built).await;
+    let has_passed =
+        |it: &Event| matches!(it, Event::GatePassed { version, .. } if *version == number);
+    let (passed, _) = when(desk, has_passed).await;
+
+    assert!(hidden - built <= TimeDelta::seconds(5), "{built} to {hidden}\n{story}");
+    assert!(passed - hidden >= TimeDelta::minutes(20), "{hidden} to {passed}\n{story}");
+    let exposed = exposed(desk, seen).await;
+    let (_, times) = exposed.get(&("web".to_owned(), number)).cloned().unwrap_or_default();
     assert!(times.iter().all(|it| *it <= hidden), "{times:?}, hidden at {hidden}\n{story}");
+    let (_, released) = when(desk, |it| *it == Event::RunReleased { version: number }).await;
+    assert_eq!(released, 1, "{story}");
     assert_eq!(*desk.ailments.lock().unwrap(), Vec::<String>::new());
 }

@@ -22,5 +22,6 @@ mod people;
 mod variants;
 mod exposed;
 mod storm;
+mod sweeps;
 mod layout;
 mod bites;
