@@ -275,6 +275,18 @@ async fn a_template_whose_deletion_breaks_nothing_changes_nothing() {
     assert_eq!(deleted_in("StagingDeleted::Harmless", change).await, MAY_GO);
 }
 
+/// And where it breaks what still replicates, nothing does any more: no region ever failed.
+#[tokio::test(start_paused = true)]
+async fn a_template_is_deleted_when_its_version_is_complete_everywhere() {
+    let walk = walk(estate(|it| it.staging_deleted = StagingDeleted::Breaks)).await;
+
+    let (events, story) = (walk.desk.events("web").await, walk.desk.story().await);
+    let tidied = events.iter().filter(|it| matches!(it, Event::BuildTidied { .. })).count();
+    assert!(tidied >= 3, "{story}");
+    let failed = events.iter().find(|it| matches!(it, Event::RegionFailed { .. }));
+    assert_eq!(failed, None, "{story}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_run_that_is_told_when_it_is_accepted_is_looked_at_all_the_same() {
     let change = |it: &mut Variants| it.run_event = RunEvent::AtAcceptance;
