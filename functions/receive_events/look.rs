@@ -1,6 +1,6 @@
 //! When a run waits for a resource that has changed, its look is due now. The look reads the
-//! resource, so a forged event does no harm; and a wish that is due, or looks again and again, is
-//! woken once at most, so many do none either.
+//! resource, so a forged event does no harm; and one wish is woken a few times at most, so many do
+//! none either.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,10 @@ use rules::state::{Run, Stage};
 use rules::wake::{Function, Task};
 
 use crate::{Context, Failure, Record};
+
+/// A look that has begun is woken so often: for the end of what it waits for, though Azure has told of
+/// the template's own write and of the run's acceptance before. Far from where a wish is given up.
+const MOST_HINTS: u32 = 3;
 
 /// The looks that are due now. `changed` are the ids of resources, in lower case.
 pub(super) async fn now(
@@ -52,11 +56,11 @@ fn awaited(cx: &Context, image: &ImageName, run: &Run) -> Option<String> {
     Some(id.to_ascii_lowercase())
 }
 
-/// True for a look that is still to come, and once for one that has begun: it looks again in minutes,
-/// and what it waits for is there now.
+/// True for a look that is still to come, and for one that has begun: it would look again in minutes,
+/// and what it waits for may be there now.
 fn is_to_be_woken(task: &Task, now: DateTime<Utc>) -> bool {
     let is_a_look = matches!(task.function, Function::FollowBuild | Function::FollowVersion);
-    is_a_look && (task.due > now || task.generation == 0)
+    is_a_look && (task.due > now || task.generation < MOST_HINTS)
 }
 
 #[cfg(test)]
@@ -66,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_look_that_has_begun_is_woken_once_and_what_is_no_look_never() {
+    fn a_look_that_has_begun_is_woken_a_few_times_and_what_is_no_look_never() {
         let now: DateTime<Utc> = "2026-09-08T00:00:00Z".parse().unwrap();
         let task = |function, generation, minutes| {
             let due = now + TimeDelta::minutes(minutes);
@@ -75,9 +79,10 @@ mod tests {
 
         for function in [Function::FollowBuild, Function::FollowVersion] {
             assert!(is_to_be_woken(&task(function, 0, 5), now));
-            assert!(is_to_be_woken(&task(function, 3, 5), now));
+            assert!(is_to_be_woken(&task(function, 7, 5), now));
             assert!(is_to_be_woken(&task(function, 0, -5), now), "it looks again and again");
-            assert!(!is_to_be_woken(&task(function, 1, -5), now), "it was woken");
+            assert!(is_to_be_woken(&task(function, 2, 0), now), "the run's acceptance was told");
+            assert!(!is_to_be_woken(&task(function, 3, -5), now), "it was woken enough");
         }
         assert!(!is_to_be_woken(&task(Function::ReleaseVersion, 0, 5), now));
     }

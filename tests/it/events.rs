@@ -112,6 +112,17 @@ pub(crate) async fn publish(
     standing: Option<&str>,
     hidden: bool,
 ) {
+    assert_eq!(put_version(desk, image, number, standing, hidden).await, 201);
+}
+
+/// Somebody else writes a version; the status of the answer.
+pub(crate) async fn put_version(
+    desk: &Desk,
+    image: &str,
+    number: &str,
+    standing: Option<&str>,
+    hidden: bool,
+) -> u16 {
     let id = version_id(desk, image, number);
     let mut tags = json!({ "owner": "another-team" });
     if let Some(standing) = standing {
@@ -128,7 +139,7 @@ pub(crate) async fn publish(
             "storageProfile": { "source": { "id": version_id(desk, image, "1.7.0") } },
         },
     });
-    assert_eq!(desk.arm_put(&id, &body).await, 201);
+    desk.arm_put(&id, &body).await
 }
 
 /// The triggers of `image` that name this version of the parent.

@@ -14,7 +14,9 @@ use sandbox::estate::VersionEvents;
 use seam::{Fault, Request, Response, Wire};
 
 use crate::desk::Desk;
-use crate::events::{CHILD, PARENT, desk_of, hear, publish, triggers, version_id, written};
+use crate::events::{
+    CHILD, PARENT, desk_of, hear, publish, put_version, triggers, version_id, written,
+};
 use crate::spoiled::Spoil;
 
 /// The versions of the parent that runs of the child were opened from.
@@ -148,6 +150,10 @@ async fn children_are_built_from_the_newcomer_though_we_have_released_versions_o
     // An older one that comes late, by event and by sweep, sends nobody back.
     publish(&desk, PARENT, "9.0.0", Some("released"), false).await;
     desk.run_to(desk.now() + TimeDelta::days(1)).await;
-
     assert_eq!(bases(&desk).await, ["1.8.0", "9.1.0"], "{}", desk.story().await);
+    // Not even while the newer one is being changed, and the older is the newest on offer.
+    assert_eq!(put_version(&desk, PARENT, "9.1.0", Some("released"), false).await, 200);
+    assert_eq!(desk.tick("find_expired_versions").await, 200);
+
+    assert_eq!(triggers(&desk, CHILD, "9.0.0").await, 0, "{}", desk.story().await);
 }
