@@ -152,10 +152,13 @@ async fn where_no_event_tells_of_a_builds_end_the_next_look_does_within_three_mi
     }
 }
 
-/// Refuses what it is told to, with a status.
+/// With which status a request is refused; none: it is let through.
+type Refusal = Box<dyn Fn(&Request) -> Option<StatusCode> + Send + Sync>;
+
+/// Refuses what it is told to.
 struct Refusing {
     wire: Arc<dyn Wire>,
-    refuses: Box<dyn Fn(&Request) -> Option<StatusCode> + Send + Sync>,
+    refuses: Refusal,
 }
 
 impl std::fmt::Debug for Refusing {
