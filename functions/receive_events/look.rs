@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rules::ImageName;
 use rules::event::Event;
 use rules::state::{Run, Stage};
@@ -15,6 +15,9 @@ use crate::{Context, Failure, Record};
 /// A look that has begun is woken so often: for the end of what it waits for, though Azure has told of
 /// the template's own write and of the run's acceptance before. Far from where a wish is given up.
 const MOST_HINTS: u32 = 3;
+
+/// So long after it was woken a look is not woken again: what many events say at once is one thing.
+const LEFT_ALONE: TimeDelta = TimeDelta::minutes(1);
 
 /// The looks that are due now. `changed` are the ids of resources, in lower case.
 pub(super) async fn now(
@@ -60,13 +63,15 @@ fn awaited(cx: &Context, image: &ImageName, run: &Run) -> Option<String> {
 /// and what it waits for may be there now.
 fn is_to_be_woken(task: &Task, now: DateTime<Utc>) -> bool {
     let is_a_look = matches!(task.function, Function::FollowBuild | Function::FollowVersion);
-    is_a_look && (task.due > now || task.generation < MOST_HINTS)
+    let again = match task.generation {
+        0 => true,
+        woken => woken < MOST_HINTS && now >= task.due + LEFT_ALONE,
+    };
+    is_a_look && (task.due > now || again)
 }
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
-
     use super::*;
 
     #[test]
@@ -81,7 +86,8 @@ mod tests {
             assert!(is_to_be_woken(&task(function, 0, 5), now));
             assert!(is_to_be_woken(&task(function, 7, 5), now));
             assert!(is_to_be_woken(&task(function, 0, -5), now), "it looks again and again");
-            assert!(is_to_be_woken(&task(function, 2, 0), now), "the run's acceptance was told");
+            assert!(!is_to_be_woken(&task(function, 1, 0), now), "it was woken just now");
+            assert!(is_to_be_woken(&task(function, 2, -5), now), "the run's acceptance was told");
             assert!(!is_to_be_woken(&task(function, 3, -5), now), "it was woken enough");
         }
         assert!(!is_to_be_woken(&task(Function::ReleaseVersion, 0, 5), now));
