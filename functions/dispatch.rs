@@ -18,7 +18,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use http_body_util::{BodyExt, Limited};
-use ledger::{Ledger, Stream, StreamName};
+use ledger::{Ledger, StreamName};
 use object_store::ObjectStore;
 use rules::catalog::Catalog;
 use rules::event::Event;
@@ -32,6 +32,7 @@ use tracing::{error, info, warn};
 use crate::context::{Context, Visit};
 use crate::invocation::{self, HttpAnswer};
 use crate::receive_events::Heard;
+use crate::record::Record;
 use crate::refusal::keepable;
 use crate::settings::Settings;
 use crate::step::{Done, Failure, back_off};
@@ -62,9 +63,6 @@ const MOST_WAKES: u32 = 16;
 /// How long an invocation is held when the ledger or the bus is ill: a failed one is redelivered
 /// at once, and ten failures end in the dead-letter queue.
 const HOLD: TimeDelta = TimeDelta::seconds(30);
-
-/// What is appended to a stream: one entry after another. With none at all, what it owes is sent again.
-pub type Record = (Stream, Vec<Vec<Event>>);
 
 /// The function app: what every invocation shares.
 #[derive(Debug)]

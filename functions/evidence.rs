@@ -14,7 +14,7 @@ use rules::state::State;
 use rules::{ImageName, Region, VersionNumber};
 use tracing::warn;
 
-use crate::{Context, Failure, tags, version_body};
+use crate::{Context, Failure, newcomer, tags, version_body};
 
 /// What was read of some images: enough to judge each of them.
 #[derive(Debug, Default)]
@@ -40,20 +40,18 @@ impl Evidence {
         // First, since without it the rest is worth nothing: the images may use up all requests.
         let gallery = cx.arm.gallery(&GalleryId::from(&cx.catalog.gallery)).await?;
         let mut read = Vec::new();
-        for image in images {
+        'images: for image in images {
             let children = cx.catalog.children(&image.name).map(|it| &it.name);
             for name in [&image.name].into_iter().chain(children) {
                 // Without its evidence an image is not judged, and a child uses every version.
                 if let Err(failure) = evidence.read_image(cx, name).await {
                     warn!(image = %name, "The versions of {name} could not be read: {failure:?}");
+                    // Asking on would only prolong the wait.
                     if failure.asks_to_wait() {
                         evidence.broke_off = Some(failure);
+                        break 'images;
                     }
                 }
-            }
-            // Asking on would only prolong the wait.
-            if evidence.broke_off.is_some() {
-                break;
             }
             read.push(*image);
         }
@@ -150,6 +148,13 @@ impl Evidence {
             versions: facts,
             in_use,
         }
+    }
+
+    /// The newest version on offer that somebody else has made of `image`, whatever was read of its
+    /// users.
+    pub fn newcomer(&self, image: &Image) -> Option<VersionNumber> {
+        let (versions, state) = (self.versions.get(&image.name)?, self.states.get(&image.name)?);
+        newcomer::on_offer(image, state, versions)
     }
 
     /// When the gallery says a version was published; nothing when it is gone.

@@ -31,12 +31,16 @@ pub mod version_body;
 pub mod context;
 pub mod step;
 pub mod dispatch;
+mod candidate;
+mod newcomer;
 mod outbox;
+mod record;
 mod refusal;
 mod webhook;
 pub mod serve;
 
 pub use context::{Context, Intent, Visit};
-pub use dispatch::{App, Record};
+pub use dispatch::App;
+pub use record::Record;
 pub use settings::Settings;
 pub use step::{Done, Failure, Step};

@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use rules::event::{Event, Operation, Outcome};
 
-use crate::dispatch::Record;
+use crate::record::Record;
 
 /// What a function returns.
 pub type Step = Result<Done, Failure>;

@@ -1,5 +1,5 @@
 //! Judges every version of every image by what time alone makes due: retention, pins, quarantine,
-//! dwell times.
+//! dwell times. Since it lists all versions, it also finds those of others that no event told of.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use rules::{ImageName, VersionNumber};
 use tracing::warn;
 
 use crate::evidence::Evidence;
-use crate::{Context, Failure, Record};
+use crate::{Context, Failure, Record, newcomer, record};
 
 /// Reads the world once, judges everything, and wants no more deletions than the catalog allows
 /// one sweep.
@@ -37,7 +37,7 @@ pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
         }
     }
 
-    let mut records = Vec::new();
+    let mut records = newcomers(cx, &evidence).await?;
     let mut proposal_notice = None;
     let limit = cx.catalog.deletions_per_sweep;
     let mut capped = cap(judged.clone(), limit, None);
@@ -55,7 +55,7 @@ pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
                 let Proposal { plan, deletions } = proposal.clone();
                 warn!(deletions, "Plan {plan} deletes {deletions} versions; approve it first");
                 let proposed = Event::DeletionPlanProposed { plan: plan.clone(), deletions };
-                records.push((stream, vec![vec![proposed]]));
+                record::merge(&mut records, [(stream, vec![vec![proposed]])]);
                 let text = format!(
                     "a sweep would delete {deletions} versions, more than {limit}: approve it with \
                      POST plans/{plan}/approve"
@@ -95,7 +95,19 @@ pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
             }
         }
         if !entries.is_empty() {
-            records.push((stream, entries));
+            record::merge(&mut records, [(stream, entries)]);
+        }
+    }
+    Ok(records)
+}
+
+/// The triggers that versions of others are to the images built from them: an event may have been
+/// lost, or Event Grid may tell of no versions at all.
+async fn newcomers(cx: &Context, evidence: &Evidence) -> Result<Vec<Record>, Failure> {
+    let mut records = Vec::new();
+    for image in &cx.catalog.images {
+        if let Some(version) = evidence.newcomer(image) {
+            record::merge(&mut records, newcomer::tell(cx, image, version).await?);
         }
     }
     Ok(records)

@@ -7,7 +7,7 @@ use ledger::LedgerError;
 use rules::event::Event;
 use rules::state::Stage;
 
-use crate::{Context, Done, Failure, Step, Visit};
+use crate::{Context, Done, Failure, Step, Visit, candidate};
 
 /// How long to wait between two looks for a report.
 const LOOK_EVERY: TimeDelta = TimeDelta::minutes(2);
@@ -16,11 +16,11 @@ const LOOK_EVERY: TimeDelta = TimeDelta::minutes(2);
 pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     let run = visit.run()?;
     let version = run.version;
-    let Stage::ScanRequested { report, due_by } = &run.stage else {
+    let Stage::ScanRequested { report, due_by } = run.stage.clone() else {
         return Err(Failure::never("no report is waited for"));
     };
 
-    let arrived = match cx.ledger.inbox(report).await {
+    let arrived = match cx.ledger.inbox(&report).await {
         Ok(arrived) => arrived,
         Err(error @ LedgerError::TooLong { .. }) => {
             let because = format!("the scan report cannot be read: {error}");
@@ -29,8 +29,9 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         Err(error) => return Err(error.into()),
     };
     let Some(bytes) = arrived else {
-        if cx.now < *due_by {
-            return Ok(Done::LookAgain((cx.now + LOOK_EVERY).min(*due_by)));
+        if cx.now < due_by {
+            let events = candidate::hide(cx, visit).await?;
+            return Ok(Done::RecordAndLookAgain { events, at: (cx.now + LOOK_EVERY).min(due_by) });
         }
         let because = format!("no scan report arrived until {}", due_by.format("%F %T UTC"));
         return Ok(Done::Record(vec![Event::ScanMissing { version, because }]));

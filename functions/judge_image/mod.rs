@@ -7,7 +7,7 @@ use rules::gate::{self, Evidence, ReportEvidence, Verdict};
 use rules::rings;
 use rules::state::{Run, Stage};
 
-use crate::{Context, Done, Failure, Step, Visit, receive_events};
+use crate::{Context, Done, Failure, Step, Visit, candidate, receive_events};
 
 /// How long to wait for a ring that is being released.
 const LOOK_EVERY: TimeDelta = TimeDelta::minutes(2);
@@ -28,7 +28,8 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     if let Some(older) = &visit.state().releasing {
         if let Stage::Releasing { .. } = older.stage {
             // What is being written now is known before the next one takes its place.
-            return Ok(Done::LookAgain(cx.now + LOOK_EVERY));
+            let events = candidate::hide(cx, visit).await?;
+            return Ok(Done::RecordAndLookAgain { events, at: cx.now + LOOK_EVERY });
         }
         events.push(Event::RunSuperseded { version: older.version, by: version });
     }

@@ -9,13 +9,14 @@ mod newcomer;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use ledger::Stream;
 use rules::catalog::{Image, Moment};
 use rules::event::Event;
 use rules::trigger::{Admission, Trigger, admit};
 use rules::{ImageName, VersionNumber};
 use tracing::error;
 
-use crate::{Context, Done, Failure, Record, Step, Visit};
+use crate::{Context, Done, Failure, Record, Step, Visit, record};
 use hint::Hint;
 
 /// The event that lets the children of `image` be rebuilt from `version`, when `moment` is theirs.
@@ -86,7 +87,7 @@ pub async fn hear(cx: &Context, body: &Bytes) -> Result<Heard, Failure> {
                 if let Some(image) = known.filter(|it| cx.catalog.image(it).is_some()) {
                     let why = "a pipeline asked for it".to_owned();
                     let trigger = Trigger::Person { request, by, why };
-                    merge(&mut records, accept(cx, &image, trigger).await?);
+                    record::merge(&mut records, accept(cx, &image, trigger).await?);
                 }
             }
             // Of many events about one thing one is enough.
@@ -96,12 +97,10 @@ pub async fn hear(cx: &Context, body: &Bytes) -> Result<Heard, Failure> {
             Hint::Other => {}
         }
     }
-    for record in look::now(cx, &changed).await? {
-        merge(&mut records, Some(record));
-    }
+    record::merge(&mut records, look::now(cx, &changed).await?);
     let missed = match newcomer::triggers(cx, &changed).await {
         Ok(found) => {
-            found.into_iter().for_each(|record| merge(&mut records, Some(record)));
+            record::merge(&mut records, found);
             None
         }
         Err(Failure::Later { why, .. }) => Some(why),
@@ -110,25 +109,20 @@ pub async fn hear(cx: &Context, body: &Bytes) -> Result<Heard, Failure> {
     Ok(Heard { records, missed })
 }
 
-/// One record for each stream: a second one would be overtaken by the first.
-fn merge(records: &mut Vec<Record>, more: Option<Record>) {
-    let Some((stream, mut entries)) = more else { return };
-    match records.iter_mut().find(|(known, _)| known.name == stream.name) {
-        Some((_, known)) => known.append(&mut entries),
-        None => records.push((stream, entries)),
-    }
-}
-
 async fn accept(
     cx: &Context,
     image: &ImageName,
     trigger: Trigger,
 ) -> Result<Option<Record>, Failure> {
-    let stream = cx.stream(image).await?;
+    Ok(admitted(cx.stream(image).await?, trigger))
+}
+
+/// What is recorded of `trigger` in the stream of its image; nothing when it is known there.
+pub fn admitted(stream: Stream, trigger: Trigger) -> Option<Record> {
     let events = match admit(&stream.state, &trigger) {
         Admission::Accept => vec![Event::TriggerAccepted { trigger }],
         Admission::Refuse { because } => vec![Event::TriggerRefused { trigger, because }],
-        Admission::Known => return Ok(None),
+        Admission::Known => return None,
     };
-    Ok(Some((stream, vec![events])))
+    Some((stream, vec![events]))
 }

@@ -1,18 +1,17 @@
-//! A version that somebody else made of an image that others are built from: once Azure shows that
-//! it is offered, it is a reason to build its children. Our own versions are in the ledger before
-//! they are in the gallery, so that events about them cost no read.
+//! Hints at versions that somebody else may have made: Azure is asked what is on offer, where that
+//! could be news. Our own versions are in the ledger before they are in the gallery, so that events
+//! about them cost no read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use arm::VersionId;
-use chrono::{DateTime, Utc};
 use rules::VersionNumber;
 use rules::catalog::Image;
+use rules::newcomer::{is_known_to, may_be};
 use rules::state::State;
-use rules::trigger::Trigger;
 use tracing::info;
 
-use crate::{Context, Failure, Record, tags};
+use crate::{Context, Failure, Record, newcomer, record};
 
 /// The triggers that follow from `changed`: ids of resources, in lower case, and whether each was
 /// written.
@@ -32,62 +31,38 @@ pub(super) async fn triggers(
             continue;
         }
         let Some(stream) = cx.readable(&image.name).await? else { continue };
-        let numbers = unknown(cx, image, &stream.state, numbers).await?;
-        if numbers.is_empty() {
+        if !may_be_news(cx, image, &stream.state, numbers).await? {
             continue;
         }
-        let Some(since) = stream.state.adopted_at else { continue };
-        let Some(version) = offered(cx, image, &numbers, since).await? else {
+        // One list, however many there are.
+        let versions = match cx.arm.versions(&definition).await {
+            Ok(versions) => versions,
+            Err(arm::Error::NotFound { .. }) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let Some(version) = newcomer::on_offer(image, &stream.state, &versions) else {
             info!(image = %image.name, "Azure shows no new version of {} on offer", image.name);
             continue;
         };
-        for child in cx.catalog.children(&image.name) {
-            let trigger = Trigger::Parent { image: image.name.clone(), version };
-            records.extend(super::accept(cx, &child.name, trigger).await?);
-        }
+        record::merge(&mut records, newcomer::tell(cx, image, version).await?);
     }
     Ok(records)
 }
 
-/// Those of `numbers` that are not ours, are newer than what children are built from, and that some
-/// child has not heard of.
-async fn unknown(
+/// Whether one of `numbers` may be a version that some child has not heard of.
+async fn may_be_news(
     cx: &Context,
     image: &Image,
     state: &State,
     mut numbers: BTreeSet<VersionNumber>,
-) -> Result<BTreeSet<VersionNumber>, Failure> {
-    let newest = state.at_moment(image.children_build_when).max();
-    numbers.retain(|it| !state.versions.contains_key(it) && newest.is_none_or(|ours| *it > ours));
-    let mut unheard = BTreeSet::new();
+) -> Result<bool, Failure> {
+    numbers.retain(|it| may_be(state, image.children_build_when, *it));
+    let Some(newest) = numbers.last() else { return Ok(false) };
     for child in cx.catalog.children(&image.name) {
-        if numbers.is_empty() {
-            break;
-        }
         let Some(stream) = cx.readable(&child.name).await? else { continue };
-        let hears = |version: &VersionNumber| {
-            let trigger = Trigger::Parent { image: image.name.clone(), version: *version };
-            !stream.state.knows_trigger(&trigger.id())
-        };
-        unheard.extend(numbers.iter().copied().filter(hears));
+        if !is_known_to(&stream.state, &image.name, *newest) {
+            return Ok(true);
+        }
     }
-    Ok(unheard)
-}
-
-/// The newest of `numbers` that Azure shows to be released, and published since we look after the
-/// image: one list, however many there are.
-async fn offered(
-    cx: &Context,
-    image: &Image,
-    numbers: &BTreeSet<VersionNumber>,
-    since: DateTime<Utc>,
-) -> Result<Option<VersionNumber>, Failure> {
-    let versions = match cx.arm.versions(&cx.definition(&image.name)).await {
-        Ok(versions) => versions,
-        Err(arm::Error::NotFound { .. }) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let is_news = |it: &&arm::Version| it.published_at.is_some_and(|at| at > since);
-    let released = versions.iter().filter(|it| tags::say_released(it)).filter(is_news);
-    Ok(released.map(|it| it.number).filter(|it| numbers.contains(it)).max())
+    Ok(false)
 }

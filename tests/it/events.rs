@@ -7,21 +7,23 @@ use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::TimeDelta;
+use cli::load;
 use futures::StreamExt;
 use http::Method;
 use rules::event::{Event, PinnedBase};
 use rules::trigger::Trigger;
+use sandbox::estate::Estate;
 use seam::{Fault, Request, Response, Wire};
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, HANDLER};
+use crate::desk::{Desk, HANDLER, root};
 use crate::spoiled::{Deliveries, How, Spoil};
 
-const PARENT: &str = "ubuntu-2204-base";
-const CHILD: &str = "ubuntu-2204-web";
+pub(crate) const PARENT: &str = "ubuntu-2204-base";
+pub(crate) const CHILD: &str = "ubuntu-2204-web";
 
 /// What ARM was asked: method, path, and under which request id.
-type Asked = Arc<Mutex<Vec<(String, String)>>>;
+pub(crate) type Asked = Arc<Mutex<Vec<(String, String)>>>;
 
 /// Remembers what ARM was asked.
 #[derive(Debug)]
@@ -42,21 +44,30 @@ impl Wire for Listening {
 }
 
 /// The example, two hours old, and what its ARM was asked since.
-async fn desk() -> (Desk, Asked) {
+pub(crate) async fn desk() -> (Desk, Asked) {
+    desk_of(|_| {}).await
+}
+
+/// The same on another Azure.
+pub(crate) async fn desk_of(change: impl FnOnce(&mut Estate)) -> (Desk, Asked) {
+    let examples = root().join("examples");
+    let loaded = load::catalog(&examples.join("catalog")).unwrap();
+    let mut estate = load::estate(&examples.join("estate.yaml")).unwrap();
+    change(&mut estate);
     let asked = Asked::default();
     let kept = Arc::clone(&asked);
-    let mut desk = Desk::spoiled(Spoil {
+    let spoil = Spoil {
         world: Box::new(move |wire| Arc::new(Listening { wire, asked: kept })),
         ..Spoil::default()
-    })
-    .await;
+    };
+    let mut desk = Desk::of(loaded, &estate, spoil).await;
     desk.run_to(desk.now() + TimeDelta::hours(2)).await;
     asked.lock().unwrap().clear();
     (desk, asked)
 }
 
 /// Hands the handler a message of the queue `ingress`.
-async fn hear(desk: &Desk, id: &str, body: &Value) -> u16 {
+pub(crate) async fn hear(desk: &Desk, id: &str, body: &Value) -> u16 {
     let envelope = json!({
         "Data": { "message": STANDARD.encode(body.to_string()) },
         "Metadata": { "MessageId": format!("\"{id}\"") },
@@ -68,13 +79,13 @@ async fn hear(desk: &Desk, id: &str, body: &Value) -> u16 {
     desk.handler_once(request).await
 }
 
-fn version_id(desk: &Desk, image: &str, number: &str) -> String {
+pub(crate) fn version_id(desk: &Desk, image: &str, number: &str) -> String {
     let definition = arm::GalleryId::from(&desk.catalog.gallery).definition(image);
     format!("{definition}/versions/{number}")
 }
 
 /// A version was written, in the schema of Event Grid; the claims may be an object or a text.
-fn written(subject: &str) -> Value {
+pub(crate) fn written(subject: &str) -> Value {
     json!({
         "id": "4db48cba-50a2-455a-93b4-de41a3b5b7f6",
         "topic": "/subscriptions/x",
@@ -94,7 +105,24 @@ fn written(subject: &str) -> Value {
 }
 
 /// Somebody else publishes a version in our gallery.
-async fn publish(desk: &Desk, image: &str, number: &str, standing: Option<&str>, hidden: bool) {
+pub(crate) async fn publish(
+    desk: &Desk,
+    image: &str,
+    number: &str,
+    standing: Option<&str>,
+    hidden: bool,
+) {
+    assert_eq!(put_version(desk, image, number, standing, hidden).await, 201);
+}
+
+/// Somebody else writes a version; the status of the answer.
+pub(crate) async fn put_version(
+    desk: &Desk,
+    image: &str,
+    number: &str,
+    standing: Option<&str>,
+    hidden: bool,
+) -> u16 {
     let id = version_id(desk, image, number);
     let mut tags = json!({ "owner": "another-team" });
     if let Some(standing) = standing {
@@ -111,11 +139,11 @@ async fn publish(desk: &Desk, image: &str, number: &str, standing: Option<&str>,
             "storageProfile": { "source": { "id": version_id(desk, image, "1.7.0") } },
         },
     });
-    assert_eq!(desk.arm_put(&id, &body).await, 201);
+    desk.arm_put(&id, &body).await
 }
 
 /// The triggers of `image` that name this version of the parent.
-async fn triggers(desk: &Desk, image: &str, number: &str) -> usize {
+pub(crate) async fn triggers(desk: &Desk, image: &str, number: &str) -> usize {
     let expected =
         Trigger::Parent { image: PARENT.parse().unwrap(), version: number.parse().unwrap() };
     let accepted =

@@ -217,42 +217,6 @@ async fn a_regional_flag_that_counts_for_nothing_shows_nobody_an_unproven_versio
     assert_eq!(deleted_in("Exclusion::GlobalOnly", change).await, MAY_GO);
 }
 
-/// The one Azure that there is no defence against: Image Builder sends a version's global flag, and
-/// has none for a region (imagebuilder.json, TargetRegion). Were that to count as `false` and to
-/// win, a version would be *latest* where it was built until our first PUT says its flags: from the
-/// end of its build to its hiding or its replication, which the gate comes before. Nowhere else.
-#[tokio::test(start_paused = true)]
-async fn a_missing_regional_flag_that_wins_would_show_a_candidate_at_home_until_its_first_put() {
-    let walk = walk(estate(|it| it.exclusion = Exclusion::RegionalOnly)).await;
-    let entries = walk.desk.entries(&"web".parse().unwrap()).await;
-    let story = walk.desk.story().await;
-    let first = |wanted: &dyn Fn(&Event) -> bool| {
-        entries.iter().find(|it| it.events.iter().any(wanted)).map(|it| it.at)
-    };
-
-    let mut exposed = 0;
-    for number in [REJECTED, LAST, REVOKED] {
-        let of = |it: &rules::VersionNumber| it.to_string() == number;
-        let asked = first(&|it| match it {
-            Event::ReplicationRequested { version, .. }
-            | Event::RetirementRequested { version, .. } => of(version),
-            _ => false,
-        });
-        let asked = asked.unwrap_or_else(|| panic!("{number}\n{story}"));
-        let before: Vec<&Sample> = walk.samples.iter().filter(|it| it.at <= asked).collect();
-        if let Some(from) = before.iter().find(|it| it.offered(number, CANARY)).map(|it| it.at) {
-            println!("{number} would be latest at home for {} s", (asked - from).num_seconds());
-            assert!(asked - from < TimeDelta::minutes(10), "{number}: {from} to {asked}\n{story}");
-            exposed += 1;
-        }
-        for region in &REGIONS[1..] {
-            let elsewhere = before.iter().any(|it| it.offered(number, region));
-            assert!(!elsewhere, "{number} is offered in {region}\n{story}");
-        }
-    }
-    assert!(exposed >= 2, "there is a defence: say so here\n{story}");
-}
-
 #[tokio::test(start_paused = true)]
 async fn latest_that_means_a_version_which_still_replicates_is_never_one_of_ours() {
     let change = |it: &mut Variants| it.latest_while_replicating = LatestWhileReplicating::Highest;
@@ -323,6 +287,18 @@ async fn tags_that_are_written_quickly_change_nothing() {
 async fn a_template_whose_deletion_breaks_nothing_changes_nothing() {
     let change = |it: &mut Variants| it.staging_deleted = StagingDeleted::Harmless;
     assert_eq!(deleted_in("StagingDeleted::Harmless", change).await, MAY_GO);
+}
+
+/// And where it breaks what still replicates, nothing does any more: no region ever failed.
+#[tokio::test(start_paused = true)]
+async fn a_template_is_deleted_when_its_version_is_complete_everywhere() {
+    let walk = walk(estate(|it| it.staging_deleted = StagingDeleted::Breaks)).await;
+
+    let (events, story) = (walk.desk.events("web").await, walk.desk.story().await);
+    let tidied = events.iter().filter(|it| matches!(it, Event::BuildTidied { .. })).count();
+    assert!(tidied >= 3, "{story}");
+    let failed = events.iter().find(|it| matches!(it, Event::RegionFailed { .. }));
+    assert_eq!(failed, None, "{story}");
 }
 
 #[tokio::test(start_paused = true)]

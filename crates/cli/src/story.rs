@@ -68,6 +68,7 @@ pub fn weight(event: &Event) -> Weight {
         | Event::TriggerCoalesced { .. }
         | Event::TemplateRequested { .. }
         | Event::ScanRequested { .. }
+        | Event::CandidateHidden { .. }
         | Event::ReplicationRequested { .. }
         | Event::ReleaseRequested { .. }
         | Event::RetirementRequested { .. }
@@ -88,6 +89,7 @@ pub fn version(event: &Event) -> Option<VersionNumber> {
         | Event::ImageBuilt { version, .. }
         | Event::BuildFailed { version, .. }
         | Event::ScanRequested { version, .. }
+        | Event::CandidateHidden { version }
         | Event::ImageScanned { version, .. }
         | Event::ScanMissing { version, .. }
         | Event::GatePassed { version, .. }
@@ -164,6 +166,7 @@ pub fn sentence(event: &Event, by: &str) -> String {
         Event::ScanRequested { due_by, .. } => {
             format!("its scan report is due by {}", instant(*due_by))
         }
+        Event::CandidateHidden { .. } => "waits for its verdict, hidden in every region".to_owned(),
         Event::ImageScanned { scanner, findings, .. } => {
             let found: Vec<String> = findings
                 .iter()

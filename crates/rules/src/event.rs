@@ -94,6 +94,9 @@ pub enum Event {
     },
     #[serde(rename_all = "camelCase")]
     ScanMissing { version: VersionNumber, because: String },
+    /// It waits for its verdict, and every region's own flag says meanwhile that nobody gets it.
+    #[serde(rename_all = "camelCase")]
+    CandidateHidden { version: VersionNumber },
     #[serde(rename_all = "camelCase")]
     GatePassed { version: VersionNumber, reasons: Vec<String>, plan: Vec<PlannedRing> },
     #[serde(rename_all = "camelCase")]

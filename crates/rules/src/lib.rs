@@ -5,6 +5,7 @@ pub mod name;
 pub mod catalog;
 pub mod version;
 pub mod trigger;
+pub mod newcomer;
 pub mod request;
 pub mod schedule;
 pub mod event;

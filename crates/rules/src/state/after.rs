@@ -120,6 +120,13 @@ impl State {
                 run.stage = Stage::ScanMissing { because: because.clone() };
                 run.task = Some(soon(Function::JudgeImage));
             }
+            Event::CandidateHidden { version } => {
+                let waits = |it: &Stage| {
+                    use Stage::{Built, ScanMissing, ScanRequested, Scanned};
+                    matches!(it, Built | ScanRequested { .. } | Scanned | ScanMissing { .. })
+                };
+                self.in_stage(*version, event, waits)?.hidden = true;
+            }
             Event::GatePassed { version, reasons, plan } => {
                 if self.releasing.is_some() {
                     return wrong("another run is in its rings");

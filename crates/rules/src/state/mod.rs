@@ -87,6 +87,9 @@ pub struct Run {
     pub staging_group: Option<String>,
     /// True once its template is to be deleted.
     pub tidied: bool,
+    /// True once each region's own flag hides its candidate, which waits for its verdict.
+    #[serde(default)]
+    pub hidden: bool,
     /// The newest scan report, among the blobs.
     pub report: Option<String>,
     pub plan: Vec<PlannedRing>,
@@ -280,6 +283,14 @@ impl State {
     /// True when the trigger was accepted or refused before.
     pub fn knows_trigger(&self, id: &str) -> bool {
         self.known_triggers.contains(id)
+    }
+
+    /// The newest version of `parent` that was accepted or refused as a trigger.
+    pub fn heard_of(&self, parent: &ImageName) -> Option<VersionNumber> {
+        let of = format!("parent:{parent}:");
+        let known = self.known_triggers.range(of.clone()..);
+        let of_parent = known.map_while(|it| it.strip_prefix(&of));
+        of_parent.filter_map(|it| it.parse().ok()).max()
     }
 
     /// The open run that makes `version`.

@@ -88,6 +88,7 @@ impl Run {
             build_started_at: None,
             staging_group: None,
             tidied: false,
+            hidden: false,
             report: None,
             plan: Vec::new(),
             region_failures: Default::default(),

@@ -37,11 +37,6 @@ impl Idle {
         self.known().remove(&shelf.queue);
     }
 
-    /// Something is done to any of them.
-    pub(super) fn forget_all(&self) {
-        self.known().clear();
-    }
-
     fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Option<DateTime<Utc>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

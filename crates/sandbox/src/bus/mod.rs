@@ -243,7 +243,7 @@ impl Bus {
         let Some(mut group) = self.post.take() else { return };
         let now = self.clock.now();
         let committed = self.database.write(|transaction| {
-            self.idle.forget_all();
+            group.shelves().for_each(|it| self.idle.forget(it));
             group.write(transaction, now)
         });
         group.tell(&committed);

@@ -52,6 +52,11 @@ impl Post {
 }
 
 impl Group {
+    /// The queues that it goes to.
+    pub(super) fn shelves(&self) -> impl Iterator<Item = &Shelf> {
+        self.0.iter().map(|it| &it.shelf)
+    }
+
     /// Writes the messages of everybody.
     pub(super) fn write(
         &mut self,
