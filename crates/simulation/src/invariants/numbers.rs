@@ -13,6 +13,8 @@ use super::{Invariant, Seen, parts};
 pub(super) struct Numbers {
     /// By image: the numbers that the gallery has ever had, and when each was published.
     ever: BTreeMap<String, BTreeMap<String, DateTime<Utc>>>,
+    /// By image: the numbers that the ledger has named, also those that a sweep has met.
+    named: BTreeMap<String, BTreeSet<String>>,
     building: BTreeMap<String, String>,
     releasing: BTreeMap<String, String>,
     opened: BTreeSet<(String, String)>,
@@ -28,15 +30,25 @@ impl Invariant for Numbers {
     fn look(&mut self, seen: &Seen<'_>) -> Result<(), String> {
         for fact in seen.facts() {
             let (image, version) = (fact.stream, fact.version().to_owned());
+            let named = self.named.entry(image.to_owned()).or_default();
+            named
+                .extend(fact.body["kept"].as_object().into_iter().flatten().map(|it| it.0.clone()));
+            if fact.name != "runOpened" {
+                named.insert(version.clone());
+            }
             let slot = match fact.name {
                 "runOpened" => {
-                    let mut ever = self.ever.get(image).into_iter().flat_map(BTreeMap::keys);
-                    let above = ever.find(|it| parts(it) >= parts(&version));
+                    let above =
+                        self.known(seen, image).find(|it| parts(it) >= parts(&version)).cloned();
                     if !self.opened.insert((image.to_owned(), version.clone())) {
                         return Err(format!("{image} uses {version} a second time"));
                     }
                     if let Some(other) = above {
                         return Err(format!("{image} uses {version}, and has had {other}"));
+                    }
+                    // Somebody else's, which came and went before anybody of us had met it.
+                    if let Some(ever) = self.ever.get_mut(image) {
+                        ever.remove(&version);
                     }
                     &mut self.building
                 }
@@ -72,6 +84,16 @@ impl Invariant for Numbers {
 }
 
 impl Numbers {
+    /// The numbers that the gallery has had, as far as anybody can know: those that are there, and
+    /// those that the ledger has named.
+    fn known<'a>(&'a self, seen: &'a Seen<'_>, image: &'a str) -> impl Iterator<Item = &'a String> {
+        let ever = self.ever.get(image).into_iter().flat_map(BTreeMap::keys);
+        ever.filter(move |it| {
+            let named = self.named.get(image).is_some_and(|named| named.contains(*it));
+            named || Seen::version(seen.gallery, image, it).is_some()
+        })
+    }
+
     /// What the gallery has got: nothing that no run was opened for, and nothing twice.
     fn publications(&mut self, seen: &Seen<'_>) -> Result<(), String> {
         for (image, versions) in seen.gallery {
