@@ -52,6 +52,7 @@ async fn open_run(cx: &Context, visit: &mut Visit) -> Step {
     let state = visit.state();
     let mut taken: Vec<VersionNumber> = in_gallery.iter().map(|it| it.number).collect();
     taken.extend(state.versions.keys());
+    taken.extend(state.highest_met);
     match cx.arm.soft_deleted(&definition).await {
         Ok(deleted) => taken.extend(deleted.iter().map(|it| it.number)),
         Err(arm::Error::NotFound { .. }) => {}

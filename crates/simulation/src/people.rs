@@ -3,7 +3,7 @@
 //! gives every approval that is waited for.
 
 use chrono::TimeDelta;
-use rules::catalog::Catalog;
+use rules::catalog::{Catalog, Severity};
 use serde_json::json;
 
 use crate::fault::Kind;
@@ -52,6 +52,9 @@ impl World {
 
     async fn person_acts(&self) {
         let chance = self.faults.chance();
+        if chance.happens(0.2) {
+            return self.approve_plan().await;
+        }
         let images: Vec<String> = self.images();
         let Some(image) = images.get(chance.place(images.len())) else { return };
         let verbs = ["rebuild", "approve", "hold", "resume", "revoke", "rollback", "pin", "unpin"];
@@ -67,6 +70,18 @@ impl World {
             body["until"] = json!(until);
         }
         self.ask(&format!("images/{image}/{verb}"), &body).await;
+    }
+
+    /// Somebody approves the newest plan of deletions.
+    async fn approve_plan(&self) {
+        let plan = self.record.read().streams.get("_catalog").and_then(|entries| {
+            let events = entries.iter().rev().flat_map(|it| it.value["events"].as_array());
+            let mut plans = events.flatten().filter(|it| it["event"] == "deletionPlanProposed");
+            plans.next().and_then(|it| it["plan"].as_str().map(str::to_owned))
+        });
+        if let Some(plan) = plan {
+            self.ask(&format!("plans/{plan}/approve"), &json!({ "why": "because" })).await;
+        }
     }
 
     /// Somebody writes a version as Terraform would: what it thinks is there, whole.
@@ -130,7 +145,7 @@ impl World {
         let mut catalog: Catalog = self.plan.catalog.clone();
         let last = catalog.images.len() - 1;
         let is_parent = catalog.children(&catalog.images[last].name).next().is_some();
-        match chance.place(5) {
+        match chance.place(6) {
             0 if last > 0 && !is_parent => {
                 catalog.images.remove(last);
             }
@@ -145,6 +160,13 @@ impl World {
                 }
             }
             3 => catalog.deletions_per_sweep = 1,
+            4 => {
+                // Stricter than before, and a version that has passed may not pass any more.
+                for image in &mut catalog.images {
+                    image.gate.most.insert(Severity::Low, 0);
+                    image.gate.ignore_unfixed = chance.happens(0.5);
+                }
+            }
             // As it was at first.
             _ => {}
         }

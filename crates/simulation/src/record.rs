@@ -30,6 +30,15 @@ pub struct Write {
     pub status: u16,
     /// Whether our app sent it, by its user agent.
     pub ours: bool,
+    /// The invocation that sent it, by `x-ms-client-request-id`.
+    pub invocation: String,
+}
+
+impl Write {
+    /// Whether Azure has done anything: 204 says that there was nothing to delete.
+    pub fn has_happened(&self) -> bool {
+        (200..300).contains(&self.status) && self.status != 204
+    }
 }
 
 /// The record of one seed. Clones write to the same.
@@ -42,6 +51,8 @@ pub struct Written {
     /// By the stream's name, oldest first.
     pub streams: BTreeMap<String, Vec<Entry>>,
     pub writes: Vec<Write>,
+    /// Whatever else was put into the store, by its key, in this order.
+    pub objects: Vec<(String, bytes::Bytes)>,
     /// Grows whenever something is written.
     pub changes: u64,
     /// Entries that were not new: overwritten or deleted.
@@ -56,6 +67,10 @@ impl Record {
 
     /// An object was written to the ledger's store.
     pub fn stored(&self, key: &str, bytes: &bytes::Bytes, at: DateTime<Utc>) {
+        if !key.starts_with("ledger/") {
+            self.read().objects.push((key.to_owned(), bytes.clone()));
+            return;
+        }
         let mut parts = key.split('/').skip_while(|it| *it != "ledger");
         let (Some(_), Some(_), Some(stream), Some(file), None) =
             (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())

@@ -12,7 +12,8 @@ use functions::{App, Settings};
 use http::Method;
 use ledger::Ledger;
 use rules::catalog::Catalog;
-use sandbox::azure::Offer;
+use sandbox::bus::Bus;
+use sandbox::estate::Estate;
 use sandbox::host::{Activity, Host, HostOptions, Outcome, Package};
 use sandbox::{Place, Sandbox, SandboxOptions, Time};
 use seam::{Body, Clock, Fault, Local, PausedClock, Request, Response, Tokens, Wire};
@@ -22,7 +23,8 @@ use tokio::sync::Notify;
 use crate::chance::Chance;
 use crate::delivery::Processes;
 use crate::fault::Faults;
-use crate::invariants::{self, Invariant, Seen};
+use crate::invariants::story::Story;
+use crate::invariants::{self, Gallery, Invariant, Seen};
 use crate::network::Network;
 use crate::plan::{GALLERY, Plan, SUBSCRIPTION};
 use crate::record::{Record, Write};
@@ -73,15 +75,22 @@ struct Watching {
     /// How many entries of each stream, and how many writes, were seen.
     entries: BTreeMap<String, usize>,
     writes: usize,
+    objects: usize,
     changes: u64,
     catalog: Catalog,
+    /// The images that the seed began with, whatever the catalog says of them now.
+    images: Vec<String>,
+    estate: Estate,
     azure: Arc<sandbox::azure::Azure>,
+    bus: Arc<Bus>,
     clock: Arc<dyn Clock>,
     record: Record,
     trace: Trace,
     /// What did not hold, the first of each.
     broken: Vec<String>,
-    offers: BTreeMap<String, Vec<Offer>>,
+    story: Story,
+    /// What the gallery was just before the newest write.
+    before: Gallery,
     looks: u64,
 }
 
@@ -121,14 +130,19 @@ impl World {
             invariants: invariants::all(),
             entries: BTreeMap::new(),
             writes: 0,
+            objects: 0,
             changes: u64::MAX,
             catalog: plan.catalog.clone(),
+            images: plan.catalog.images.iter().map(|it| it.name.to_string()).collect(),
+            estate: plan.estate.clone(),
             azure: Arc::clone(&sandbox.azure),
+            bus: Arc::clone(&sandbox.bus),
             clock: Arc::clone(&clock),
             record: record.clone(),
             trace: trace.clone(),
             broken: Vec::new(),
-            offers: BTreeMap::new(),
+            story: Story::default(),
+            before: Gallery::new(),
             looks: 0,
         })));
         let door = Arc::new(Door {
@@ -457,6 +471,10 @@ fn observer(trace: &Trace, watch: &Arc<Watch>) -> sandbox::host::Observer {
     })
 }
 
+fn text(header: Option<&http::HeaderValue>) -> String {
+    header.and_then(|it| it.to_str().ok()).unwrap_or_default().to_owned()
+}
+
 #[async_trait]
 impl Wire for Door {
     async fn send(&self, request: Request) -> Result<Response, Fault> {
@@ -474,7 +492,9 @@ impl Wire for Door {
             body: serde_json::from_slice(request.body()).unwrap_or(Value::Null),
             status: 0,
             ours: request.headers().get("user-agent").is_none_or(|it| it != STRANGER),
+            invocation: text(request.headers().get("x-ms-client-request-id")),
         };
+        self.watch.expect();
         let (status, headers, body) = self.world.send(request).await?.collect(usize::MAX).await?;
         write.status = status.as_u16();
         self.trace.say(
@@ -498,6 +518,12 @@ impl Watch {
         self.watching().look(false);
     }
 
+    /// Looks before a write: what follows is compared with this.
+    fn expect(&self) {
+        let mut watching = self.watching();
+        watching.before = watching.gallery();
+    }
+
     /// Looks for the last time.
     fn end(&self) {
         self.watching().look(true);
@@ -516,6 +542,11 @@ impl Watching {
         }
     }
 
+    fn gallery(&self) -> Gallery {
+        let versions = |image: &String| self.azure.versions(&definition(image)).unwrap_or_default();
+        self.images.iter().map(|it| (it.clone(), versions(it))).collect()
+    }
+
     fn look(&mut self, last: bool) {
         let changes = self.record.changes();
         if changes == self.changes && !last {
@@ -523,10 +554,7 @@ impl Watching {
         }
         self.changes = changes;
         self.looks += 1;
-        for image in &self.catalog.images {
-            let offers = self.azure.offers(&definition(image.name.as_str())).unwrap_or_default();
-            self.offers.insert(image.name.to_string(), offers);
-        }
+        let gallery = self.gallery();
         let written = self.record.read();
         let mut entries = Vec::new();
         for (stream, all) in &written.streams {
@@ -543,13 +571,33 @@ impl Watching {
                 self.trace.say(entry.at, "entry", what);
             }
         }
+        let objects = &written.objects[self.objects..];
+        for (key, bytes) in objects {
+            self.story.stored(key, bytes);
+        }
+        for (_, entry) in &entries {
+            self.story.entered(entry);
+        }
+        for fact in invariants::facts(&entries) {
+            self.story.tell(&fact);
+        }
+        let writes = &written.writes[self.writes..];
+        for write in writes.iter().filter(|it| it.ours) {
+            self.story.wrote(write);
+        }
         let seen = Seen {
             now: self.clock.now(),
             catalog: &self.catalog,
+            estate: &self.estate,
             written: &written,
+            story: &self.story,
             entries,
-            writes: &written.writes[self.writes..],
-            offers: &self.offers,
+            objects,
+            writes,
+            before: &self.before,
+            gallery: &gallery,
+            azure: &self.azure,
+            bus: &self.bus,
         };
         let mut broken = Vec::new();
         for invariant in &mut self.invariants {
@@ -562,6 +610,7 @@ impl Watching {
             }
         }
         self.writes = written.writes.len();
+        self.objects = written.objects.len();
         drop(written);
         for what in broken {
             self.breaks(what);

@@ -293,6 +293,7 @@ impl State {
 
             Event::VersionsJudged { kept } => {
                 self.kept = kept.clone();
+                self.highest_met = self.highest_met.max(kept.keys().next_back().copied());
                 self.judged_at = Some(stamp.at);
             }
             Event::RetirementDue { version, stage, standing, reasons } => {

@@ -60,6 +60,9 @@ pub struct State {
     pub build_minutes: Option<i64>,
     /// Why each version was kept by the newest sweep that found something new.
     pub kept: BTreeMap<VersionNumber, Vec<String>>,
+    /// The highest number that any sweep has met: the gallery has had it, whoever deletes it.
+    #[serde(default)]
+    pub highest_met: Option<VersionNumber>,
     /// When that sweep was.
     pub judged_at: Option<DateTime<Utc>>,
     /// The catalog in force; in the catalog's own stream only.

@@ -127,6 +127,18 @@ impl Story {
 }
 
 #[test]
+fn the_highest_number_that_a_sweep_has_met_is_known_when_the_version_is_gone() {
+    let met = |numbers: &[&str]| {
+        let kept = numbers.iter().map(|it| (number(it), vec!["it is new".to_owned()])).collect();
+        Event::VersionsJudged { kept }
+    };
+
+    let story = story().then(met(&["1.6.0", "1.7.0"])).then(met(&["1.6.0"])).then(met(&[]));
+
+    assert_eq!(story.state.highest_met, Some(number("1.7.0")));
+}
+
+#[test]
 fn the_walk_wants_one_step_after_another() {
     let story = story().triggered(0);
     assert_eq!(story.wants(), [Function::CreateTemplate]);

@@ -1,15 +1,11 @@
-//! A version that did not pass its gate is never *latest* in any region.
+//! A version that did not pass its gate is never *latest* in any region, however Azure resolves the
+//! flags.
 
-use std::collections::{BTreeMap, BTreeSet};
+use super::{Invariant, Seen, may_be_offered};
 
-use super::{Invariant, Seen};
-
-/// By image: the versions of runs, and those that have passed.
+/// Looks at the flags themselves, and at what is offered.
 #[derive(Debug, Default)]
-pub(super) struct Latest {
-    runs: BTreeMap<String, BTreeSet<String>>,
-    passed: BTreeMap<String, BTreeSet<String>>,
-}
+pub(super) struct Latest;
 
 impl Invariant for Latest {
     fn name(&self) -> &'static str {
@@ -17,23 +13,26 @@ impl Invariant for Latest {
     }
 
     fn look(&mut self, seen: &Seen<'_>) -> Result<(), String> {
-        for fact in seen.facts() {
-            let of = match fact.name {
-                "runOpened" => &mut self.runs,
-                "gatePassed" => &mut self.passed,
-                _ => continue,
-            };
-            of.entry(fact.stream.to_owned()).or_default().insert(fact.version().to_owned());
+        for (image, versions) in seen.gallery {
+            for version in versions.iter().filter(|it| may_be_offered(it)) {
+                let number = &version.number;
+                let told = seen.story.version(image, number);
+                if told.is_some_and(|it| it.opened.is_some() && it.passed.is_none()) {
+                    return Err(format!("{image} {number} has not passed, and may be offered"));
+                }
+            }
         }
-        for (image, offers) in seen.offers {
-            for offer in offers.iter().filter(|it| it.offered) {
-                let is_ours = self.runs.get(image).is_some_and(|it| it.contains(&offer.number));
-                let passed = self.passed.get(image).is_some_and(|it| it.contains(&offer.number));
-                if is_ours && !passed {
-                    let (number, region) = (&offer.number, &offer.region);
-                    return Err(format!(
-                        "{image} {number} has not passed, and is offered in {region}"
-                    ));
+        Ok(())
+    }
+
+    fn end(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+        for (image, versions) in seen.gallery {
+            for version in versions.iter().filter(|it| may_be_offered(it)) {
+                let number = &version.number;
+                let told = seen.story.version(image, number);
+                let condemned = told.and_then(|it| it.condemned);
+                if condemned.is_some_and(|(_, at)| seen.now - at > super::PATIENCE) {
+                    return Err(format!("{image} {number} was condemned, and is offered for ever"));
                 }
             }
         }

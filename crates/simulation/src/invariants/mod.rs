@@ -1,23 +1,43 @@
 //! What must always hold, looked at after every event by code that shares no line with the rules:
-//! it reads the entries as JSON, Azure's own record of what is offered, and the writes that Azure
-//! has taken.
+//! it reads the entries as JSON, what there really is in Azure, and the writes that Azure has taken.
+//!
+//! What is wrong is laid at our door only where a write or an entry of ours made it so: somebody else
+//! may hide a version, a person may take back the newest, and both are legal.
 //!
 //! A new invariant is a file here that implements [`Invariant`], and a line in [`all`].
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
 use rules::catalog::Catalog;
-use sandbox::azure::Offer;
+use sandbox::azure::{Azure, SeenVersion};
+use sandbox::bus::Bus;
+use sandbox::estate::Estate;
 use serde_json::Value;
 
 use crate::record::{Entry, Write, Written};
+use story::Story;
 
-mod chain;
+pub mod story;
+
 mod latest;
-mod numbers;
-mod secrets;
+mod gate;
+mod good;
+mod references;
 mod triggers;
+mod numbers;
+mod rings;
+mod intents;
+mod cap;
+mod chain;
+mod fold;
+mod secrets;
+mod remains;
+
+/// How long after its beginning something may still be under way when the seed is over: nothing
+/// has gone wrong for longer.
+const PATIENCE: TimeDelta = TimeDelta::hours(24);
 
 /// One thing that must always hold.
 pub trait Invariant: Send {
@@ -39,20 +59,32 @@ pub trait Invariant: Send {
     }
 }
 
+/// By image: the versions that the gallery has.
+pub type Gallery = BTreeMap<String, Vec<SeenVersion>>;
+
 /// What an invariant sees.
 #[derive(Debug)]
 pub struct Seen<'a> {
     pub now: DateTime<Utc>,
     /// The catalog in force.
     pub catalog: &'a Catalog,
+    pub estate: &'a Estate,
     /// Everything that was written so far.
     pub written: &'a Written,
+    /// What the ledger has said so far.
+    pub story: &'a Story,
     /// The entries that are new since the last look, in the order in which the store took them.
     pub entries: Vec<(&'a str, &'a Entry)>,
-    /// The writes that are new since the last look.
+    /// What else is new in the store, by its key.
+    pub objects: &'a [(String, Bytes)],
+    /// The write that Azure has answered since the last look: one at most.
     pub writes: &'a [Write],
-    /// By image: where its versions are, and where *latest* may mean them.
-    pub offers: &'a BTreeMap<String, Vec<Offer>>,
+    /// What the gallery was just before that write.
+    pub before: &'a Gallery,
+    /// What it is.
+    pub gallery: &'a Gallery,
+    pub azure: &'a Azure,
+    pub bus: &'a Bus,
 }
 
 /// An event of an entry.
@@ -76,28 +108,73 @@ impl Fact<'_> {
     pub fn text(&self, member: &str) -> &str {
         self.body[member].as_str().unwrap_or_default()
     }
+
+    /// A member that is an instant.
+    pub fn time(&self, member: &str) -> Option<DateTime<Utc>> {
+        self.text(member).parse().ok()
+    }
+
+    /// When it happened by the clock of whoever says so.
+    pub fn said_at(&self) -> DateTime<Utc> {
+        self.entry.value["at"].as_str().and_then(|it| it.parse().ok()).unwrap_or(self.entry.at)
+    }
+}
+
+/// The events of entries.
+pub fn facts<'a>(entries: &[(&'a str, &'a Entry)]) -> impl Iterator<Item = Fact<'a>> {
+    entries.iter().flat_map(|(stream, entry)| {
+        let events = entry.value["events"].as_array().into_iter().flatten();
+        events.map(|body| {
+            let name = body["event"].as_str().unwrap_or_default();
+            Fact { stream, entry, name, body }
+        })
+    })
 }
 
 impl<'a> Seen<'a> {
     /// The events that are new since the last look.
-    pub fn facts(&self) -> impl Iterator<Item = Fact<'a>> + '_ {
-        self.entries.iter().flat_map(|(stream, entry)| {
-            let events = entry.value["events"].as_array().into_iter().flatten();
-            events.map(|body| {
-                let name = body["event"].as_str().unwrap_or_default();
-                Fact { stream, entry, name, body }
-            })
-        })
+    pub fn facts(&self) -> impl Iterator<Item = Fact<'a>> {
+        facts(&self.entries)
     }
+
+    /// Our new write, when Azure has done it.
+    pub fn our_write(&self) -> Option<&'a Write> {
+        self.writes.iter().find(|it| it.ours && it.has_happened())
+    }
+
+    /// A version in the gallery.
+    pub fn version(gallery: &'a Gallery, image: &str, number: &str) -> Option<&'a SeenVersion> {
+        gallery.get(image)?.iter().find(|it| it.number == number)
+    }
+}
+
+/// True when some way of resolving the flags offers the version: the global one may count, or any
+/// region's own. A region without a flag of its own has no defence against one way alone
+/// (`docs/live.md`), which no seed chooses.
+fn may_be_offered(version: &SeenVersion) -> bool {
+    !version.excluded || version.regions.values().any(|it| it.excluded == Some(false) || it.offered)
+}
+
+/// The parts of a number, to compare.
+fn parts(number: &str) -> Vec<u64> {
+    number.split('.').map(|it| it.parse().unwrap_or(0)).collect()
 }
 
 /// All of them.
 pub fn all() -> Vec<Box<dyn Invariant>> {
     vec![
         Box::new(latest::Latest::default()),
+        Box::new(gate::Gate),
+        Box::new(good::Good::default()),
+        Box::new(references::References),
         Box::new(triggers::Triggers::default()),
         Box::new(numbers::Numbers::default()),
+        Box::new(rings::Rings::default()),
+        Box::new(intents::Intents),
+        Box::new(cap::Cap::default()),
         Box::new(chain::Chain::default()),
+        Box::new(fold::Fold::default()),
         Box::new(secrets::Secrets),
+        Box::new(remains::Remains),
     ]
 }

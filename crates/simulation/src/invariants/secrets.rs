@@ -1,4 +1,5 @@
-//! Nothing secret is ever in an event or a tag: no token, no signed address.
+//! Nothing secret is ever written down: no token and no signed address, in no entry, no blob, no
+//! snapshot and no body that is sent to Azure, its tags among it.
 
 use super::{Invariant, Seen};
 use crate::world::TOKEN;
@@ -22,10 +23,14 @@ impl Invariant for Secrets {
                 return Err(format!("{stream}: entry {} has {secret}", entry.seq));
             }
         }
+        for (key, bytes) in seen.objects {
+            if let Some(secret) = secret(&String::from_utf8_lossy(bytes)) {
+                return Err(format!("{key} has {secret}"));
+            }
+        }
         for write in seen.writes.iter().filter(|it| it.ours) {
-            let tags = write.body["tags"].to_string();
-            if let Some(secret) = secret(&tags) {
-                return Err(format!("the tags of {} have {secret}", write.path));
+            if let Some(secret) = secret(&write.body.to_string()) {
+                return Err(format!("the body of {} has {secret}", write.path));
             }
         }
         Ok(())

@@ -3,14 +3,21 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::{Fact, Invariant, Seen};
+use super::{Fact, Invariant, PATIENCE, Seen};
 
 /// By image and trigger: how it ended.
 #[derive(Debug, Default)]
 pub(super) struct Triggers {
-    accepted: BTreeMap<(String, String), Option<&'static str>>,
+    accepted: BTreeMap<(String, String), Accepted>,
+}
+
+#[derive(Debug)]
+struct Accepted {
+    at: DateTime<Utc>,
+    ended: Option<&'static str>,
 }
 
 impl Invariant for Triggers {
@@ -23,7 +30,8 @@ impl Invariant for Triggers {
             match fact.name {
                 "triggerAccepted" => {
                     let key = (fact.stream.to_owned(), id(&fact.body["trigger"]));
-                    if self.accepted.insert(key.clone(), None).is_some() {
+                    let accepted = Accepted { at: fact.entry.at, ended: None };
+                    if self.accepted.insert(key.clone(), accepted).is_some() {
                         return Err(format!("{}: {} was accepted twice", key.0, key.1));
                     }
                 }
@@ -47,8 +55,9 @@ impl Invariant for Triggers {
         Ok(())
     }
 
-    fn end(&mut self, _seen: &Seen<'_>) -> Result<(), String> {
-        let open = self.accepted.iter().find(|(_, ended)| ended.is_none());
+    fn end(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+        let is_lost = |it: &Accepted| it.ended.is_none() && seen.now - it.at > PATIENCE;
+        let open = self.accepted.iter().find(|(_, it)| is_lost(it));
         match open {
             Some(((image, id), _)) => Err(format!("{image}: {id} was accepted and never ended")),
             None => Ok(()),
@@ -65,7 +74,7 @@ impl Triggers {
             }
             return Err(format!("{image}: {id} ended in {how} and was never accepted"));
         };
-        match ended.replace(how) {
+        match ended.ended.replace(how) {
             Some(before) => Err(format!("{image}: {id} ended twice, in {before} and in {how}")),
             None => Ok(()),
         }
