@@ -12,12 +12,15 @@ use crate::world::World;
 
 /// How often somebody may act.
 const EVERY: TimeDelta = TimeDelta::minutes(40);
+/// How often somebody looks after what waits for a person, when nothing goes wrong any more.
+const CALM: TimeDelta = TimeDelta::hours(5);
 
 impl World {
     /// Lets people act, for ever.
     pub(crate) async fn live_with_people(&self) {
         loop {
-            let wait = EVERY / 2 + self.faults.chance().sometime(EVERY);
+            let every = if self.faults.are_over() { CALM } else { EVERY };
+            let wait = every / 2 + self.faults.chance().sometime(every);
             let worst = tokio::select! {
                 biased;
                 () = self.worst_moment.notified() => true,

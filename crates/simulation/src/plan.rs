@@ -32,6 +32,8 @@ pub struct Plan {
     pub troubled: TimeDelta,
     /// How many handlers there are.
     pub processes: usize,
+    /// For how long the bus remembers ids: seven days as `infra` says, or much less.
+    pub duplicates_seconds: u32,
     /// How many minutes lie between two ticks of a timer that is more frequent than that.
     pub ticks_every: u32,
 }
@@ -60,7 +62,8 @@ impl Plan {
     /// When what was drawn is no legal catalog or estate, which is a fault of this file.
     pub fn drawn(chance: &Chance) -> Plan {
         let start = start(chance);
-        let troubled = TimeDelta::hours(i64::try_from(chance.within(20..80)).unwrap_or(20));
+        let hours = if chance.happens(0.2) { chance.within(40..90) } else { chance.within(8..40) };
+        let troubled = TimeDelta::hours(i64::try_from(hours).unwrap_or(20));
         let sketches = sketches(chance);
         let unreadable = chance.happens(0.1);
         let catalog = catalog(chance, &sketches, unreadable);
@@ -82,6 +85,7 @@ impl Plan {
             catalog,
             estate,
             troubled,
+            duplicates_seconds: *chance.pick(&[604_800, 604_800, 604_800, 7_200, 600]),
             processes: 1 + chance.place(2),
             ticks_every: *chance.pick(&[60, 120, 240]),
         }

@@ -12,7 +12,7 @@ use functions::{App, Settings};
 use http::Method;
 use ledger::Ledger;
 use rules::catalog::Catalog;
-use sandbox::bus::Bus;
+use sandbox::bus::{Bus, Queue};
 use sandbox::estate::Estate;
 use sandbox::host::{Activity, Host, HostOptions, Outcome, Package};
 use sandbox::{Place, Sandbox, SandboxOptions, Time};
@@ -25,7 +25,7 @@ use crate::delivery::Processes;
 use crate::fault::Faults;
 use crate::invariants::story::Story;
 use crate::invariants::{self, Gallery, Invariant, Seen};
-use crate::network::Network;
+use crate::network::{AGAIN_WITHIN, Network};
 use crate::plan::{GALLERY, Plan, SUBSCRIPTION};
 use crate::record::{Record, Write};
 use crate::skew::Skewed;
@@ -111,13 +111,10 @@ impl World {
         let faults = Faults::drawn(chance, trace);
         let record = Record::default();
         let package = package(plan.ticks_every);
-        let options = SandboxOptions {
-            blob_url: format!("http://{BLOB}"),
-            queues: package.queues().iter().filter_map(|it| it.parse().ok()).collect(),
-            bus_key: sandbox::bus::SharedKey::default(),
-            identity_secret: "unused".to_owned(),
-            retry_after_always: false,
-        };
+        let remembers = plan.duplicates_seconds;
+        let queue = |name: &str| format!("{name}:duplicates={remembers}s").parse().ok();
+        let queues: Vec<Queue> = package.queues().iter().filter_map(|it| queue(it)).collect();
+        let options = SandboxOptions::new(format!("http://{BLOB}"), queues, "unused".to_owned());
         let time = Time::Told(Arc::clone(&clock));
         let sandbox = Sandbox::open(&plan.estate, &Place::Memory, time, options);
         let sandbox = Arc::new(sandbox.expect("a sandbox in memory opens"));
@@ -217,7 +214,7 @@ impl World {
         self.faults.stop();
         self.say("calm", format_args!("from here on nothing goes wrong"));
         // Nothing that was sent before the calm is on its way after this.
-        let longest = self.clock.now() + TimeDelta::hours(30);
+        let longest = self.clock.now() + AGAIN_WITHIN + TimeDelta::hours(1);
         let latest = self.clock.now() + TimeDelta::days(9);
         let mut owing: BTreeSet<String> = self.images().into_iter().collect();
         while self.clock.now() < latest && !owing.is_empty() {
