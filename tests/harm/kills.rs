@@ -15,7 +15,7 @@ use crate::up::{Up, lives, signal, taken_ports, within};
 /// How often without being told.
 const KILLS: u64 = 8;
 /// Desk seconds per second: a night comes every third of a second while nothing is to be done.
-const SPEED: &str = "250000";
+pub(crate) const SPEED: &str = "250000";
 /// How long a handler may outlive its desk.
 const ORPHANED: Duration = Duration::from_secs(10);
 /// How long a calm desk may take to finish what it has begun.
@@ -52,7 +52,7 @@ fn is_gone(state: &Path, orphans: &[u32]) {
 }
 
 /// Lets the desk work until nothing is under way; it is ended then.
-fn calm(state: &Path, mut up: Up) {
+pub(crate) fn calm(state: &Path, mut up: Up) {
     let before: Vec<usize> = released(state);
     let began = Instant::now();
     loop {

@@ -10,3 +10,6 @@ mod stream;
 mod azure;
 mod judge;
 mod kills;
+mod full_disk;
+mod spoiled;
+mod doors;

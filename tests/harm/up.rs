@@ -1,6 +1,6 @@
 //! `goldsmith up` as a process, and what a test does to processes.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tempfile::NamedTempFile;
 
 /// What the tests of this folder run, unless they say otherwise.
 pub(crate) fn here(file: &str) -> PathBuf {
@@ -28,13 +29,13 @@ pub(crate) fn goldsmith(arguments: &[&str]) -> Command {
 pub(crate) struct Up {
     child: Child,
     lines: Receiver<Value>,
-    said: PathBuf,
+    said: NamedTempFile,
 }
 
 impl Up {
     /// Starts it, with `more` arguments.
     pub(crate) fn on(state: &Path, more: &[&str]) -> Up {
-        let said = state.with_extension("stderr");
+        let said = NamedTempFile::new().unwrap();
         let mut child = goldsmith(&["up", "--json"])
             .args(more)
             .arg("--catalog")
@@ -44,7 +45,7 @@ impl Up {
             .arg("--state")
             .arg(state)
             .stdout(Stdio::piped())
-            .stderr(File::create(&said).unwrap())
+            .stderr(said.reopen().unwrap())
             .spawn()
             .unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
@@ -81,11 +82,6 @@ impl Up {
         }
     }
 
-    /// The lines that have come since the last look.
-    pub(crate) fn heard(&self) -> Vec<Value> {
-        self.lines.try_iter().collect()
-    }
-
     pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
@@ -103,7 +99,7 @@ impl Up {
 
     /// What it has said on stderr so far.
     pub(crate) fn said(&self) -> String {
-        fs::read_to_string(&self.said).unwrap_or_default()
+        fs::read_to_string(self.said.path()).unwrap()
     }
 
     /// kill -9, and buried.

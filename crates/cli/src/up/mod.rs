@@ -25,9 +25,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use ledger::{Entry, StreamName};
 use rules::state::Run;
+use sandbox::OwnFolder;
 use sandbox::estate::Estate;
 use sandbox::host::ProcessEvent;
 use tempfile::TempDir;
@@ -38,7 +39,7 @@ use crate::state_folder::{self, StateFolder};
 use crate::terminal::{Exit, Terminal};
 pub use args::UpArgs;
 use desk::Desk;
-use follower::{Follower, Noted};
+use follower::{Follower, News, Noted};
 use outcome::{Outcome, Reasoned};
 use reporter::Reporter;
 use summary::Summary;
@@ -89,14 +90,55 @@ pub fn run(args: &UpArgs, terminal: &mut Terminal) -> io::Result<Exit> {
     runtime.shutdown_timeout(Duration::from_secs(1));
     let exit = match ended {
         Ok(exit) => exit,
-        Err(error) if is_broken_pipe(&error) => return Err(io::ErrorKind::BrokenPipe.into()),
-        Err(error) => {
-            terminal.error(&format!("{error:#}"), None);
+        Err(Failed { error, .. }) if is_broken_pipe(&error) => {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        Err(Failed { error, no_room }) => {
+            let hint = no_room.or_else(|| no_room_in(&ground.folder));
+            terminal.error(&told(&error), hint.as_deref());
             Exit::Failed
         }
     };
     ground.leave(exit, terminal);
     Ok(exit)
+}
+
+/// Why a desk went no further.
+struct Failed {
+    error: anyhow::Error,
+    /// What is to be done about its disk, where it was seen while the desk still stood: a database
+    /// that is closed gives back what it took.
+    no_room: Option<String>,
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failed {
+    fn from(error: E) -> Failed {
+        Failed { error: error.into(), no_room: None }
+    }
+}
+
+/// What is to be done about a folder that takes nothing more.
+fn no_room_in(folder: &StateFolder) -> Option<String> {
+    let why = folder.lacks_room()?.kind();
+    let folder = folder.path().display();
+    Some(format!(
+        "`{folder}` cannot be written ({why}); make room or make it yours, then run the same command \
+         again: it goes on where it stopped"
+    ))
+}
+
+/// An error with its causes. Some libraries say their cause themselves, which is once too often.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        let last = text.rsplit(": ").next().unwrap_or_default();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) && !cause.ends_with(last) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -107,6 +149,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// What there is before anything starts.
 struct Ground {
     folder: StateFolder,
+    own: OwnFolder,
     temporary: Option<TempDir>,
     loaded: Loaded,
     estate: Estate,
@@ -119,10 +162,18 @@ impl Ground {
         let (folder, temporary) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
-                terminal.error(&format!("there is no folder for the state: {error}"), None);
+                let path = args.state.as_deref().unwrap_or(Path::new(state_folder::DEFAULT));
+                let path = path.display();
+                let hint = "give a folder that you may write with `--state DIR`";
+                let text = format!("the state cannot be kept in `{path}`: {error}");
+                terminal.error(&text, Some(hint));
                 return Err(Exit::Failed);
             }
         };
+        let own = OwnFolder::take(folder.path()).map_err(|error| {
+            terminal.error(&error.to_string(), None);
+            Exit::Failed
+        })?;
 
         let staged = |path: io::Result<PathBuf>, terminal: &mut Terminal| {
             path.map_err(|error| {
@@ -143,7 +194,7 @@ impl Ground {
         let estate =
             load::estate(&estate).map_err(|error| check::say_error(&estate, &error, terminal));
         match (loaded, estate) {
-            (Ok(loaded), Ok(estate)) => Ok(Ground { folder, temporary, loaded, estate }),
+            (Ok(loaded), Ok(estate)) => Ok(Ground { folder, own, temporary, loaded, estate }),
             (Err(one), Err(other)) => Err(one.max(other)),
             (Err(exit), _) | (_, Err(exit)) => Err(exit),
         }
@@ -188,22 +239,30 @@ async fn live(
     ground: &Ground,
     terminal: &mut Terminal,
     began: Instant,
-) -> anyhow::Result<Exit> {
-    let Ground { folder, loaded, estate, .. } = ground;
+) -> Result<Exit, Failed> {
+    let Ground { folder, own, loaded, estate, .. } = ground;
     let mut follower = Follower::of(folder, &loaded.catalog);
     let mut outcome = Outcome::default();
     // What happened before was told when it happened.
-    for noted in follower.look()? {
-        outcome.note(&noted);
-    }
+    let News { noted, lost } = follower.look();
+    noted.iter().for_each(|it| outcome.note(it));
     let log = open_log(&folder.handler_log())?;
 
     let refused_before = refused(folder)?;
 
-    let mut desk = Desk::open(args, folder, loaded, estate).await?;
+    let mut desk = Desk::open(args, folder, own, loaded, estate).await?;
+    let forgotten = Forgotten::of(&noted, desk.sandbox.clock.now(), estate);
+    if forgotten == Some(Forgotten::Everything) {
+        desk.stop().await;
+        return Err(anyhow!(Forgotten::Everything.told(folder)).into());
+    }
     // A desk that goes on has its days from here.
     let until = desk.sandbox.clock.now() + TimeDelta::days(i64::from(args.until_days));
-    let reporter = Reporter::on(terminal, args.json, &follower, &loaded.catalog);
+    let mut reporter = Reporter::on(terminal, args.json, &follower, &loaded.catalog);
+    lost.iter().for_each(|(stream, lost)| reporter.lost(stream, lost));
+    if let Some(forgotten) = forgotten {
+        reporter.say(&forgotten.told(folder));
+    }
     let watch = RefCell::new(Watch::new(
         follower,
         outcome,
@@ -217,8 +276,9 @@ async fn live(
         Ok(over) => over,
         Err(error) => {
             watch.borrow_mut().reporter.clear();
+            let no_room = no_room_in(folder);
             desk.stop().await;
-            return Err(error);
+            return Err(Failed { error, no_room });
         }
     };
 
@@ -284,6 +344,41 @@ async fn live(
         Over::Done => Exit::No,
     };
     Ok(verified.map_or(exit, |it| it.judge(exit)))
+}
+
+/// What the simulated Azure of a folder has forgotten of that which its ledger tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Forgotten {
+    /// It has only begun.
+    Everything,
+    /// It stands at an earlier time.
+    Something,
+}
+
+impl Forgotten {
+    /// Azure stands at `now`. Its time is written down before anything is done at that time, so no
+    /// entry of its own ledger is ahead of it.
+    fn of(noted: &[Noted], now: DateTime<Utc>, estate: &Estate) -> Option<Forgotten> {
+        let newest = noted.iter().map(|it| it.entry.at).max()?;
+        if newest <= now {
+            return None;
+        }
+        Some(if now <= estate.start { Forgotten::Everything } else { Forgotten::Something })
+    }
+
+    fn told(self, folder: &StateFolder) -> String {
+        let folder = folder.path().display();
+        match self {
+            Forgotten::Everything => format!(
+                "`{folder}/sandbox.sqlite` is new, and the ledger beside it tells of an older desk: \
+                 put it back from a copy, or move the folder away and start again"
+            ),
+            Forgotten::Something => format!(
+                "the simulated Azure in `{folder}` is older than its ledger: `sandbox.sqlite-wal` was \
+                 lost, or an older copy was put back; what it has forgotten counts as gone"
+            ),
+        }
+    }
 }
 
 /// Does the work until it is over.
@@ -398,7 +493,10 @@ async fn interrupted() {
 }
 
 fn refused(folder: &StateFolder) -> anyhow::Result<BTreeSet<String>> {
-    let names = folder.refused().context("reading the refused messages")?;
+    let names = folder.refused();
+    let names = names.with_context(|| {
+        format!("the refused messages in `{}` cannot be read", folder.store().display())
+    })?;
     Ok(names.into_iter().collect())
 }
 
