@@ -145,3 +145,19 @@ fn what_stands_where_a_file_of_the_desk_belongs_is_named() {
         assert!(!said.contains("panicked"), "{name}: {said}");
     }
 }
+
+#[test]
+fn what_up_itself_records_goes_through_the_desks_blobs_too() {
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().join("state");
+    fs::create_dir_all(state.join("blobs")).unwrap();
+    // Where they prepare what they write. Whoever wrote their folder without them would leave his
+    // own drafts among the entries when he is killed.
+    fs::write(state.join("blobs/.staging"), "odd").unwrap();
+
+    let (code, said) = refused(&mut up(&state, &here("estate.yaml")));
+
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("the catalog cannot be published"), "{said}");
+    assert!(!crate::stream::ledger(&state).exists(), "something was recorded");
+}

@@ -137,6 +137,7 @@ fn a_file_that_may_grow_no_further_is_no_damaged_one() {
         let (code, said) = limited(blocks);
         assert_eq!(code, Some(2), "{blocks}: {said}");
         assert!(!said.contains("damaged") && !said.contains("panicked"), "{blocks}: {said}");
+        assert!(said.contains("cannot be written") && said.contains("make room"), "{blocks}: {said}");
         println!("{blocks} blocks: {}", said.trim());
     }
     let (code, _, said) = Up::on(&state, &["--once"]).end();

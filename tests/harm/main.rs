@@ -13,3 +13,4 @@ mod kills;
 mod full_disk;
 mod spoiled;
 mod doors;
+mod stalled;

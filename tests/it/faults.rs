@@ -1,5 +1,6 @@
 //! Lost requests and lost answers, by a seed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -30,6 +31,16 @@ async fn lost_requests_and_answers_delay_the_walk_and_do_no_harm() {
     for image in desk.images() {
         let events = desk.events(image.as_str()).await;
         let count = |wanted: fn(&Event) -> bool| events.iter().filter(|it| wanted(it)).count();
+        let mut open = BTreeSet::new();
+        for event in &events {
+            match event {
+                Event::IntentRecorded { target, .. } => {
+                    assert!(open.insert(target), "{image}: an intent for {target} has no outcome");
+                }
+                Event::EffectSettled { target, .. } => assert!(open.remove(target)),
+                _ => {}
+            }
+        }
         let opened = count(|it| matches!(it, Event::RunOpened { .. }));
         let started = count(|it| matches!(it, Event::BuildStarted { .. }));
         assert_eq!(started, opened, "{image}: every run is built once\n{}", desk.story().await);

@@ -420,12 +420,12 @@ subscriptions:
     #[test]
     fn a_folder_is_opened_once_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
-        let first = lock(folder.path()).unwrap();
+        let first = OwnFolder::take(folder.path()).unwrap();
 
-        let second = lock(folder.path()).unwrap_err();
+        let second = OwnFolder::take(folder.path()).unwrap_err();
         assert!(matches!(second, SandboxError::InUse(_)), "{second}");
 
         drop(first);
-        assert!(lock(folder.path()).is_ok());
+        assert!(OwnFolder::take(folder.path()).is_ok());
     }
 }
