@@ -73,8 +73,7 @@ impl Azure {
     pub(crate) fn runs(&self) -> BTreeMap<String, BTreeSet<String>> {
         let query = "SELECT key, record FROM azure_history WHERE record IS NOT NULL
                      AND kind = 'microsoft.virtualmachineimages/imagetemplates'";
-        let history: Vec<(String, String)> =
-            self.rows(query, |row| Ok((row.get(0)?, row.get(1)?)));
+        let history: Vec<(String, String)> = self.rows(query, |row| Ok((row.get(0)?, row.get(1)?)));
         let mut runs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (key, record) in history {
             let record: Value = serde_json::from_str(&record).unwrap();

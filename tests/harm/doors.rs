@@ -135,7 +135,11 @@ fn what_stands_where_a_file_of_the_desk_belongs_is_named() {
         let state = home.path().join("state");
         fs::create_dir(&state).unwrap();
         let odd = state.join(name);
-        if is_folder { fs::create_dir(&odd).unwrap() } else { fs::write(&odd, "odd").unwrap() }
+        if is_folder {
+            fs::create_dir(&odd).unwrap()
+        } else {
+            fs::write(&odd, "odd").unwrap()
+        }
 
         let (code, said) = refused(&mut up(&state, &here("estate.yaml")));
 

@@ -42,7 +42,8 @@ fn small_disk(test: &str) -> Option<PathBuf> {
         .args(["--exact", test, "--nocapture"])
         .output()
         .unwrap();
-    let (out, talk) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    let (out, talk) =
+        (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
     assert!(ended.status.success(), "{out}\n{talk}");
     print!("{out}");
     None
@@ -137,7 +138,10 @@ fn a_file_that_may_grow_no_further_is_no_damaged_one() {
         let (code, said) = limited(blocks);
         assert_eq!(code, Some(2), "{blocks}: {said}");
         assert!(!said.contains("damaged") && !said.contains("panicked"), "{blocks}: {said}");
-        assert!(said.contains("cannot be written") && said.contains("make room"), "{blocks}: {said}");
+        assert!(
+            said.contains("cannot be written") && said.contains("make room"),
+            "{blocks}: {said}"
+        );
         println!("{blocks} blocks: {}", said.trim());
     }
     let (code, _, said) = Up::on(&state, &["--once"]).end();

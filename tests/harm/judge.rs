@@ -231,8 +231,10 @@ fn effects(azure: &Azure, intents: &[Intent]) -> Vec<String> {
 /// Versions, templates: each comes into being once, and each template runs once.
 fn births(azure: &Azure) -> Vec<String> {
     let mut faults = Vec::new();
-    let kinds =
-        ["microsoft.compute/galleries/images/versions", "microsoft.virtualmachineimages/imagetemplates"];
+    let kinds = [
+        "microsoft.compute/galleries/images/versions",
+        "microsoft.virtualmachineimages/imagetemplates",
+    ];
     for kind in kinds {
         for (key, count) in azure.births(kind) {
             if count != 1 {

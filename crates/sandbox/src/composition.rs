@@ -176,7 +176,9 @@ impl Sandbox {
         let (clock, holds) = told(time, &database, estate.start)?;
         let blobs = match place {
             Place::Memory => Blobs::memory(options.blob_url),
-            Place::Folder(folder) => Blobs::folder(folder.path().join(BLOBS_FOLDER), options.blob_url),
+            Place::Folder(folder) => {
+                Blobs::folder(folder.path().join(BLOBS_FOLDER), options.blob_url)
+            }
         };
         let blobs = Arc::new(blobs.told_by(Arc::clone(&clock)));
         let ingress = Queue { name: INGRESS.to_owned(), options: QueueOptions::default() };

@@ -95,6 +95,28 @@ mod tests {
     }
 
     #[test]
+    fn once_is_over_when_only_lost_streams_lack_something() {
+        let example =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/catalog");
+        let mut catalog = crate::load::catalog(&example).unwrap().catalog;
+        catalog.images.truncate(1);
+        let state = tempfile::tempdir().unwrap();
+        let folder = crate::state_folder::StateFolder::at(state.path());
+        let mut follower = Follower::of(&folder, &catalog);
+        let outcome = Outcome::default();
+        assert!(!is_over(&follower, &outcome));
+        let (name, image) = (catalog.catalog.as_str(), catalog.images[0].name.as_str());
+        let stream = folder.store().join("ledger").join(name).join(image);
+        std::fs::create_dir_all(&stream).unwrap();
+        std::fs::write(stream.join("0000000001.json"), "{").unwrap();
+
+        follower.look();
+
+        assert!(is_over(&follower, &outcome));
+        assert_eq!(missing(&follower, &outcome).len(), 1);
+    }
+
+    #[test]
     fn an_image_that_was_never_released_lacks_that() {
         let lack = lack(false, &walked()).unwrap();
 

@@ -137,6 +137,22 @@ mod tests {
         assert_eq!(numbers(&again), first);
     }
 
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn the_ports_are_noted_whole_or_not_at_all() {
+        use std::os::unix::fs::MetadataExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ports.json");
+        bind(&parse(&[]), &path).await.unwrap();
+        let before = fs::metadata(&path).unwrap().ino();
+
+        bind(&parse(&[]), &path).await.unwrap();
+
+        // Another file has its place: this one was never cut off to be written anew.
+        assert_ne!(fs::metadata(&path).unwrap().ino(), before);
+    }
+
     #[tokio::test]
     async fn a_port_that_is_taken_meanwhile_is_replaced_and_the_others_stay() {
         let folder = tempfile::tempdir().unwrap();
