@@ -6,15 +6,22 @@ use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::kills::SPEED;
-use crate::up::{Up, goldsmith, here, signal};
+use crate::up::{Up, goldsmith, here, signal, within};
 
-/// The exit code and stderr of an `up` that is to end by itself.
+/// The exit code and stderr of an `up` that is to end by itself, at once.
 fn refused(command: &mut Command) -> (Option<i32>, String) {
-    let output = command.output().unwrap();
-    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    let said = tempfile::NamedTempFile::new().unwrap();
+    let mut up = command.stdout(Stdio::null()).stderr(said.reopen().unwrap()).spawn().unwrap();
+    let status = within(Duration::from_secs(30), || up.try_wait().unwrap());
+    if status.is_none() {
+        up.kill().unwrap();
+        up.wait().unwrap();
+    }
+    (status.and_then(|it| it.code()), fs::read_to_string(said.path()).unwrap())
 }
 
 fn up(state: &Path, estate: &Path) -> Command {

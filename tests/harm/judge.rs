@@ -22,8 +22,8 @@ struct Intent {
 
 /// Whether nothing is under way on the desk in `state`.
 pub(crate) fn is_quiet(state: &Path) -> bool {
-    let open = |image: &&str| !open_runs(&stream::read(state, image)).is_empty();
-    Azure::of(state).messages().is_empty() && !IMAGES.iter().any(|it| open(it))
+    let rests = |image: &&str| open_runs(&stream::read(state, image)).is_empty();
+    Azure::of(state).messages().is_empty() && IMAGES.iter().all(rests)
 }
 
 /// How many runs of `image` were released everywhere.
