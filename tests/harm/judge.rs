@@ -264,3 +264,82 @@ fn left_behind(azure: &Azure) -> Vec<String> {
 fn instant(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
+
+#[test]
+fn the_judge_finds_nothing_on_a_calm_desk_and_sees_what_should_not_be() {
+    let (_home, state) = crate::spoiled::desk();
+    assert_eq!(faults(&state), Vec::<String>::new());
+    let template = "microsoft.virtualmachineimages/imagetemplates";
+    let version = "microsoft.compute/galleries/images/versions";
+    let cases = [
+        (
+            format!(
+                "INSERT INTO azure_history (key, at, kind, record)
+                 SELECT key, at, kind, record FROM azure_history WHERE kind = '{template}' LIMIT 1"
+            ),
+            "came into being 2 times",
+        ),
+        (
+            format!(
+                "INSERT INTO azure_history (key, at, kind, record)
+                 SELECT key, at, kind, json_set(record, '$.last_run.id', 'again')
+                 FROM azure_history WHERE kind = '{template}'
+                 AND json_extract(record, '$.last_run.id') IS NOT NULL LIMIT 1"
+            ),
+            "ran 2 times",
+        ),
+        (
+            format!(
+                "INSERT INTO azure_resource
+                 SELECT key, kind, record FROM azure_history WHERE kind = '{template}' LIMIT 1"
+            ),
+            "was left behind",
+        ),
+        (
+            "INSERT INTO azure_operation
+             SELECT 'again', json_set(record, '$.started', '2026-05-04T00:00:01Z')
+             FROM azure_operation LIMIT 1"
+                .to_owned(),
+            "that nobody meant",
+        ),
+        (
+            "DELETE FROM azure_operation WHERE id = (SELECT min(id) FROM azure_operation)"
+                .to_owned(),
+            "and Azure began nothing",
+        ),
+        (
+            "INSERT INTO bus_messages SELECT queue, 1, 1, 1, 1, 'lost', '', NULL, NULL, '', '', 0,
+             NULL, NULL, 10, NULL FROM bus_sequences LIMIT 1"
+                .to_owned(),
+            "`lost` is a dead letter after 10 deliveries",
+        ),
+    ];
+    for (change, expected) in cases {
+        let (_home, state) = crate::spoiled::desk();
+        let database = rusqlite::Connection::open(state.join("sandbox.sqlite")).unwrap();
+        assert_eq!(database.execute(&change, []).unwrap(), 1, "{change}");
+        let found = faults(&state);
+        assert!(found.iter().any(|it| it.contains(expected)), "{expected}: {found:?}");
+    }
+
+    for (event, becomes, expected) in [
+        ("runOpened", "runForgotten", "ended 0 times"),
+        ("runReleased", "runForgotten", "has not ended"),
+        ("scheduleJudged", "triggerAccepted", "ended 0 times"),
+        ("effectSettled", "effectForgotten", "is open in the end"),
+    ] {
+        let (_home, state) = crate::spoiled::desk();
+        let holds = |path: &std::path::PathBuf| {
+            fs::read_to_string(path).unwrap().contains(&format!("\"event\":\"{event}\""))
+        };
+        let (_, path) =
+            stream::files(&state, "base").into_iter().rfind(|(_, it)| holds(it)).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace(event, becomes)).unwrap();
+
+        let found = faults(&state);
+        assert!(found.iter().any(|it| it.contains(expected)), "{event}: {found:?}");
+        assert!(found.iter().any(|it| it.contains("is not the hash before")), "{event}: {found:?}");
+    }
+    assert!(Azure::of(&state).births(version).len() >= 4);
+}

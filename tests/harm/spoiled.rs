@@ -15,7 +15,7 @@ use crate::stream::{entry, files, ledger};
 use crate::up::{Up, goldsmith, signal, within};
 
 /// A desk on which both images were released, made once; each case spoils a copy.
-fn desk() -> (TempDir, PathBuf) {
+pub(crate) fn desk() -> (TempDir, PathBuf) {
     static WALKED: OnceLock<TempDir> = OnceLock::new();
     let walked = WALKED.get_or_init(|| {
         let home = tempfile::tempdir().unwrap();
