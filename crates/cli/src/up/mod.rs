@@ -6,7 +6,9 @@ pub mod cloud;
 pub mod desk;
 pub mod ending;
 pub mod example;
+pub mod failed;
 pub mod follower;
+pub mod forgotten;
 pub mod lines;
 pub mod outcome;
 pub mod ports;
@@ -25,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use ledger::{Entry, StreamName};
 use rules::state::Run;
 use sandbox::OwnFolder;
@@ -39,7 +41,9 @@ use crate::state_folder::{self, StateFolder};
 use crate::terminal::{Exit, Terminal};
 pub use args::UpArgs;
 use desk::Desk;
+use failed::{Failed, no_room_in, told};
 use follower::{Follower, News, Noted};
+use forgotten::Forgotten;
 use outcome::{Outcome, Reasoned};
 use reporter::Reporter;
 use summary::Summary;
@@ -101,44 +105,6 @@ pub fn run(args: &UpArgs, terminal: &mut Terminal) -> io::Result<Exit> {
     };
     ground.leave(exit, terminal);
     Ok(exit)
-}
-
-/// Why a desk went no further.
-struct Failed {
-    error: anyhow::Error,
-    /// What is to be done about its disk, where it was seen while the desk still stood: a database
-    /// that is closed gives back what it took.
-    no_room: Option<String>,
-}
-
-impl<E: Into<anyhow::Error>> From<E> for Failed {
-    fn from(error: E) -> Failed {
-        Failed { error: error.into(), no_room: None }
-    }
-}
-
-/// What is to be done about a folder that takes nothing more.
-fn no_room_in(folder: &StateFolder) -> Option<String> {
-    let why = folder.lacks_room()?.kind();
-    let folder = folder.path().display();
-    Some(format!(
-        "`{folder}` cannot be written ({why}); make room or make it yours, then run the same command \
-         again: it goes on where it stopped"
-    ))
-}
-
-/// An error with its causes. Some libraries say their cause themselves, which is once too often.
-fn told(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        let last = text.rsplit(": ").next().unwrap_or_default();
-        if text.is_empty() {
-            text = cause;
-        } else if !text.contains(&cause) && !cause.ends_with(last) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -344,41 +310,6 @@ async fn live(
         Over::Done => Exit::No,
     };
     Ok(verified.map_or(exit, |it| it.judge(exit)))
-}
-
-/// What the simulated Azure of a folder has forgotten of that which its ledger tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Forgotten {
-    /// It has only begun.
-    Everything,
-    /// It stands at an earlier time.
-    Something,
-}
-
-impl Forgotten {
-    /// Azure stands at `now`. Its time is written down before anything is done at that time, so no
-    /// entry of its own ledger is ahead of it.
-    fn of(noted: &[Noted], now: DateTime<Utc>, estate: &Estate) -> Option<Forgotten> {
-        let newest = noted.iter().map(|it| it.entry.at).max()?;
-        if newest <= now {
-            return None;
-        }
-        Some(if now <= estate.start { Forgotten::Everything } else { Forgotten::Something })
-    }
-
-    fn told(self, folder: &StateFolder) -> String {
-        let folder = folder.path().display();
-        match self {
-            Forgotten::Everything => format!(
-                "`{folder}/sandbox.sqlite` is new, and the ledger beside it tells of an older desk: \
-                 put it back from a copy, or move the folder away and start again"
-            ),
-            Forgotten::Something => format!(
-                "the simulated Azure in `{folder}` is older than its ledger: `sandbox.sqlite-wal` was \
-                 lost, or an older copy was put back; what it has forgotten counts as gone"
-            ),
-        }
-    }
 }
 
 /// Does the work until it is over.
