@@ -132,7 +132,9 @@ impl Context {
         }
     }
 
-    /// Records what is about to be written, and returns the permit to write it.
+    /// Records what is about to be written, and returns the permit to write it. An intent for the
+    /// same thing whose time has passed without an outcome gets its outcome here: whoever comes
+    /// again has read the resource, which shows nothing of it.
     ///
     /// # Errors
     /// [`Failure::Later`] while somebody else may still be writing the same thing, or when the
@@ -143,15 +145,24 @@ impl Context {
             return Err(Failure::later_at(why, at));
         }
 
+        let mut events = Vec::new();
+        if let Some(open) = visit.state().intents.get(&intent.target) {
+            let because = "its time has passed, and nothing shows it".to_owned();
+            events.push(Event::EffectSettled {
+                target: intent.target.clone(),
+                operation: open.operation,
+                outcome: Outcome::NotSent { because },
+            });
+        }
         let send_before = self.now + SEND_WITHIN;
-        let event = Event::IntentRecorded {
+        events.push(Event::IntentRecorded {
             target: intent.target,
             operation: intent.operation,
             intent: intent.text,
             evidence: intent.evidence,
             send_before,
-        };
-        self.ledger.append(&mut visit.stream, self.draft(vec![event])).await?;
+        });
+        self.ledger.append(&mut visit.stream, self.draft(events)).await?;
         Ok(Permit { send_before })
     }
 

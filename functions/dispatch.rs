@@ -308,6 +308,14 @@ impl App {
                 Err(Failure::Broken(why)) => return Ok(Visited::Refused(why)),
                 Err(failure) => return Err(Ill(format!("{failure:?}"))),
             };
+            if pointer.seq > stream.head {
+                let (seq, head) = (pointer.seq, stream.head);
+                let why = format!(
+                    "entry {seq} of `{name}` is gone: this message speaks of it, and the newest is \
+                     {head}; restore it from a copy of the store"
+                );
+                return Ok(Visited::Refused(why));
+            }
             let before = stream.state.clone();
             let wanted = before.wanted(pointer.seq, pointer.function, pointer.generation);
             let Some(wish) = wanted else {

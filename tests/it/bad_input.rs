@@ -59,7 +59,7 @@ async fn a_message_of_one_function_is_refused_by_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_points_at_nothing_does_nothing() {
+async fn a_message_about_an_entry_that_is_not_there_does_nothing_and_is_kept_with_its_reason() {
     let desk = Desk::example().await;
     let body = br#"{"image":"rhel-9-base","seq":400,"function":"delete_version","ordinal":3}"#;
 
@@ -68,6 +68,10 @@ async fn a_message_that_points_at_nothing_does_nothing() {
     assert_eq!(desk.events("rhel-9-base").await, []);
     let calls = desk.sandbox.azure.calls();
     assert_eq!((calls.read, calls.write, calls.delete), (0, 0, 0));
+    let kept = desk.keys("refused").await;
+    let [kept] = &kept[..] else { panic!("{kept:?}") };
+    let kept = String::from_utf8(desk.blob(kept).await).unwrap();
+    assert!(kept.contains("entry 400 of `rhel-9-base` is gone"), "{kept}");
 }
 
 #[tokio::test(start_paused = true)]

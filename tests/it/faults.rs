@@ -1,10 +1,14 @@
 //! Lost requests and lost answers, by a seed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use async_trait::async_trait;
 use chrono::TimeDelta;
-use rules::event::Event;
+use http::Method;
+use rules::event::{Event, Operation, Outcome};
+use seam::{Fault, Request, Response, Wire};
 
 use crate::desk::Desk;
 use crate::spoiled::{Losses, Lossy, Spoil};
@@ -30,12 +34,73 @@ async fn lost_requests_and_answers_delay_the_walk_and_do_no_harm() {
     for image in desk.images() {
         let events = desk.events(image.as_str()).await;
         let count = |wanted: fn(&Event) -> bool| events.iter().filter(|it| wanted(it)).count();
+        let mut open = BTreeSet::new();
+        for event in &events {
+            match event {
+                Event::IntentRecorded { target, .. } => {
+                    assert!(open.insert(target), "{image}: an intent for {target} has no outcome");
+                }
+                Event::EffectSettled { target, .. } => assert!(open.remove(target)),
+                _ => {}
+            }
+        }
         let opened = count(|it| matches!(it, Event::RunOpened { .. }));
         let started = count(|it| matches!(it, Event::BuildStarted { .. }));
         assert_eq!(started, opened, "{image}: every run is built once\n{}", desk.story().await);
         assert!(count(|it| matches!(it, Event::RunReleased { .. })) >= 1, "{image}");
     }
     assert_eq!(desk.templates_left().await, 0, "templates are left behind");
+}
+
+/// Breaks off over the first start of a build, before anything of it has arrived.
+#[derive(Debug)]
+struct BreaksOff {
+    wire: Arc<dyn Wire>,
+    whole: AtomicBool,
+}
+
+#[async_trait]
+impl Wire for BreaksOff {
+    async fn send(&self, request: Request) -> Result<Response, Fault> {
+        let starts = request.method() == Method::POST && request.uri().path().ends_with("/run");
+        if starts && !self.whole.swap(true, Ordering::Relaxed) {
+            return Err(Fault::PerhapsDone("the connection broke".to_owned()));
+        }
+        self.wire.send(request).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_intent_that_came_to_nothing_is_told_so_before_the_next_one() {
+    let world = |wire| Arc::new(BreaksOff { wire, whole: AtomicBool::new(false) }) as _;
+    let mut desk = Desk::spoiled(Spoil { world: Box::new(world), ..Spoil::default() }).await;
+
+    desk.run_to(desk.now() + TimeDelta::days(3)).await;
+
+    let mut came_to_nothing = 0;
+    for image in desk.images() {
+        let events = desk.events(image.as_str()).await;
+        let of_runs = events.iter().filter(|it| {
+            matches!(
+                it,
+                Event::IntentRecorded { operation: Operation::RunTemplate, .. }
+                    | Event::EffectSettled { operation: Operation::RunTemplate, .. }
+            )
+        });
+        let of_runs: Vec<&Event> = of_runs.collect();
+        let in_turn = of_runs.iter().enumerate().all(|(index, it)| {
+            matches!(it, Event::IntentRecorded { .. }) == index.is_multiple_of(2)
+        });
+        assert!(in_turn, "{image}: {of_runs:?}");
+        came_to_nothing += of_runs
+            .iter()
+            .filter(|it| {
+                matches!(it, Event::EffectSettled { outcome: Outcome::NotSent { because }, .. }
+                    if because.contains("nothing shows it"))
+            })
+            .count();
+    }
+    assert_eq!(came_to_nothing, 1, "{}", desk.story().await);
 }
 
 #[tokio::test(start_paused = true)]

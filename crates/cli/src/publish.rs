@@ -19,13 +19,13 @@ pub struct Published {
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// The catalog has no JSON form.
-    #[error("the catalog cannot be written down: {0}")]
+    #[error("the catalog cannot be written down")]
     Unwritable(#[from] serde_json::Error),
     /// Another catalog was published at the same moment, or the ledger is ill.
-    #[error("the catalog cannot be published: {0}")]
+    #[error("the catalog cannot be published")]
     Append(#[from] AppendError),
     /// The ledger cannot be read or written.
-    #[error("the catalog cannot be published: {0}")]
+    #[error("the catalog cannot be published")]
     Ledger(#[from] LedgerError),
 }
 
@@ -41,10 +41,9 @@ pub async fn publish(
     by: &str,
 ) -> Result<Published, PublishError> {
     for bytes in loaded.files.values() {
-        ledger.put_blob(bytes.clone().into()).await?;
+        keep(ledger, bytes.clone()).await?;
     }
-    let catalog = serde_json::to_vec(&loaded.catalog)?;
-    let digest = ledger.put_blob(catalog.into()).await?;
+    let digest = keep(ledger, serde_json::to_vec(&loaded.catalog)?).await?;
 
     let mut stream = ledger.read(&StreamName::Catalog).await?;
     if stream.state.catalog.as_ref() == Some(&digest) {
@@ -60,6 +59,14 @@ pub async fn publish(
     };
     ledger.append(&mut stream, draft).await?;
     Ok(Published { digest, changed: true })
+}
+
+/// Stores `bytes` as a blob, and reads them back: one that is there already may have been spoiled,
+/// which every step would come to know, one after another.
+async fn keep(ledger: &Ledger, bytes: Vec<u8>) -> Result<String, LedgerError> {
+    let digest = ledger.put_blob(bytes.into()).await?;
+    ledger.blob(&digest).await?;
+    Ok(digest)
 }
 
 #[cfg(test)]

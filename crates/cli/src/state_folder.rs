@@ -1,7 +1,7 @@
 //! The folder in which a desk keeps all it knows: the sandbox's database and blobs, the ledger among
 //! these, the staged function app, the handler's log.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use ledger::Ledger;
@@ -13,6 +13,9 @@ pub const ACCOUNT: &str = "goldsmith";
 pub const CONTAINER: &str = "goldsmith";
 /// The folder that is meant when none is named.
 pub const DEFAULT: &str = ".goldsmith";
+
+/// A database that writes ahead, and a few entries, need about so much, in bytes.
+const ROOM: usize = 1 << 20;
 
 /// A desk's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +60,16 @@ impl StateFolder {
     /// A configuration folder for an `az` that looks at this desk, apart from its user's own.
     pub fn az(&self) -> PathBuf {
         self.0.join("az")
+    }
+
+    /// Why little more can be written into it; nothing while there is room.
+    pub fn lacks_room(&self) -> Option<io::Error> {
+        let draft = tempfile::NamedTempFile::new_in(&self.0);
+        let written = draft.and_then(|mut it| {
+            it.write_all(&[0; ROOM])?;
+            it.as_file().sync_all()
+        });
+        written.err()
     }
 
     /// The container of the ledger, as the sandbox's blob service lays it out.

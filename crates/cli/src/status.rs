@@ -46,15 +46,19 @@ const NEWEST: usize = 4;
 /// When the answer cannot be written.
 pub fn run(args: &StatusArgs, terminal: &mut Terminal) -> io::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let streams = runtime.block_on(async {
+    let streams_or_why = runtime.block_on(async {
         let told = Told::open(args.state.as_deref())?;
         let streams = told.streams(args.image.as_deref()).await?;
         Ok::<_, NotTold>(streams)
     });
-    let streams = match streams {
-        Ok(streams) => streams,
+    let (mut streams, mut untold) = (Vec::new(), Vec::new());
+    match streams_or_why {
+        Ok(told) => told.into_iter().for_each(|it| match it {
+            Ok(folded) => streams.push(folded),
+            Err(error) => untold.push(error),
+        }),
         Err(error) => return Ok(error.say(terminal)),
-    };
+    }
 
     let mut text = String::new();
     if args.json {
@@ -69,7 +73,9 @@ pub fn run(args: &StatusArgs, terminal: &mut Terminal) -> io::Result<Exit> {
         }
     }
     terminal.print(&text)?;
-    Ok(Exit::Done)
+    // One image's broken stream hides no other image.
+    let exits = untold.iter().map(|it| it.say(terminal));
+    Ok(exits.max().unwrap_or(Exit::Done))
 }
 
 /// An image: a line for each open run, each newest version, and what else is to be known. With

@@ -20,7 +20,10 @@ pub enum NotTold {
     Unreadable(PathBuf, String),
     #[error("no image `{image}` is in the ledger")]
     UnknownImage { image: String, suggestion: Option<String> },
-    #[error("entry {seq} of `{image}` does not follow from those before it: {because}")]
+    #[error(
+        "entry {seq} of `{image}` does not follow from those before it: {because}; restore it from a \
+         copy of the folder"
+    )]
     Broken { image: ImageName, seq: u64, because: String },
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -76,18 +79,22 @@ impl Told {
         Ok(Told { ledgers: ledgers.collect::<Result<_, _>>().map_err(unreadable)? })
     }
 
-    /// All images, by name; `wanted` alone when one is named. Each is folded from its entries: a
-    /// snapshot would hide an older one that was changed.
+    /// All images, by name, or why one of them cannot be told; `wanted` alone when one is named.
+    /// Each is folded from its entries: a snapshot would hide an older one that was changed.
     ///
     /// # Errors
-    /// When `wanted` is not among them, or a stream is broken.
-    pub async fn streams(&self, wanted: Option<&str>) -> Result<Vec<Folded>, NotTold> {
-        let mut folded = Vec::new();
+    /// When `wanted` is not among them, or they cannot be listed.
+    pub async fn streams(
+        &self,
+        wanted: Option<&str>,
+    ) -> Result<Vec<Result<Folded, NotTold>>, NotTold> {
+        let mut streams = Vec::new();
         for (ledger, image) in self.images(wanted).await? {
-            let entries = ledger.entries(&StreamName::Image(image.clone())).await?;
-            folded.push(Folded::from(image, &entries)?);
+            let entries = ledger.entries(&StreamName::Image(image.clone())).await;
+            let entries = entries.map_err(NotTold::from);
+            streams.push(entries.and_then(|entries| Folded::from(image, &entries)));
         }
-        Ok(folded)
+        Ok(streams)
     }
 
     /// The entries of `image` with their numbers.
@@ -170,14 +177,15 @@ mod tests {
             ledger.append(&mut stream, draft).await.unwrap();
         }
         let told = Told::open(Some(state.path())).unwrap();
-        assert_eq!(told.streams(Some("web")).await.unwrap()[0].state, stream.state);
+        let folded = told.streams(Some("web")).await.unwrap().remove(0).unwrap();
+        assert_eq!(folded.state, stream.state);
 
         let path = folder.store().join("ledger/contoso/web/0000000002.json");
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, text.replace("test", "best")).unwrap();
 
         assert!(ledger.read(&web).await.is_ok(), "the snapshot hides it");
-        let error = told.streams(Some("web")).await.unwrap_err().to_string();
+        let error = told.streams(Some("web")).await.unwrap().remove(0).unwrap_err().to_string();
         assert!(error.contains("was changed"), "{error}");
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use rusqlite::ErrorCode;
 use seam::{Clock, SystemClock};
 
 use crate::azure::{Azure, AzureError, AzureOptions, INGRESS, RetryAfterAlways};
@@ -31,8 +32,41 @@ const LOCK_FILE: &str = "lock";
 pub enum Place {
     /// Nowhere: it is gone with the process.
     Memory,
-    /// `sandbox.sqlite` and `blobs/` in this folder, which is made if need be.
-    Folder(PathBuf),
+    /// `sandbox.sqlite` and `blobs/` in this folder.
+    Folder(OwnFolder),
+}
+
+/// A folder that no other sandbox uses as long as a clone of this exists. Nothing in it is touched
+/// before it is taken: it may be somebody else's desk.
+#[derive(Clone, Debug)]
+pub struct OwnFolder {
+    path: PathBuf,
+    _lock: Arc<File>,
+}
+
+impl OwnFolder {
+    /// Makes the folder if need be, and takes its lock, which goes with the process.
+    ///
+    /// # Errors
+    /// [`SandboxError::InUse`] when another process has it; [`SandboxError::Folder`] when it cannot
+    /// be written.
+    pub fn take(path: &Path) -> Result<OwnFolder, SandboxError> {
+        let failed = |error| SandboxError::Folder { path: path.to_owned(), error };
+        fs::create_dir_all(path).map_err(failed)?;
+        let mut how = File::options();
+        how.create(true).truncate(false).write(true);
+        let file = how.open(path.join(LOCK_FILE)).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(OwnFolder { path: path.to_owned(), _lock: Arc::new(file) }),
+            Err(TryLockError::WouldBlock) => Err(SandboxError::InUse(path.to_owned())),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 /// Whose time it is.
@@ -92,8 +126,8 @@ pub struct Sandbox {
     /// By which tokens and signatures expire.
     token_clock: Arc<dyn Clock>,
     pub entra: Arc<Entra>,
-    /// Kept so that no second process opens the same folder.
-    _lock: Option<File>,
+    /// Its folder is nobody else's as long as it works.
+    _place: Place,
 }
 
 /// What a sandbox serves, each under an address of its own.
@@ -108,7 +142,7 @@ pub struct Routers {
 /// Why a sandbox does not open.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
-    #[error("`{path}` cannot be used: {error}")]
+    #[error("`{path}` cannot be written: {error}; make it yours, or give another folder")]
     Folder { path: PathBuf, error: io::Error },
     #[error("`{0}` is in use by another goldsmith; stop it, or give this one its own folder")]
     InUse(PathBuf),
@@ -117,6 +151,9 @@ pub enum SandboxError {
          `blobs` beside it, and start again"
     )]
     Damaged { path: PathBuf, reason: String },
+    /// The database may be whole: it is the disk or its rights that are not.
+    #[error("`{path}` cannot be read or written: {error}")]
+    Unusable { path: PathBuf, error: rusqlite::Error },
     #[error(
         "`{path}` was written by another version of goldsmith (layout {found}, this one reads \
          {SCHEMA}); use that version, or move the folder away"
@@ -134,20 +171,17 @@ impl Sandbox {
     /// Opens what is in `place`; there, `estate` is put in place when nothing is.
     ///
     /// # Errors
-    /// A folder that cannot be written or is in use, a database that is damaged or of another
-    /// version, another estate than the one it was begun with.
+    /// A database that cannot be written, is damaged or of another version, another estate than the
+    /// one it was begun with.
     pub fn open(
         estate: &Estate,
         place: &Place,
         time: Time,
         options: SandboxOptions,
     ) -> Result<Sandbox, SandboxError> {
-        let (lock, database) = match place {
-            Place::Memory => (None, open_database(None)?),
-            Place::Folder(folder) => {
-                let lock = lock(folder)?;
-                (Some(lock), open_database(Some(&folder.join(DATABASE_FILE)))?)
-            }
+        let database = match place {
+            Place::Memory => open_database(None)?,
+            Place::Folder(folder) => open_database(Some(&folder.path().join(DATABASE_FILE)))?,
         };
         let database = Arc::new(database);
 
@@ -160,7 +194,9 @@ impl Sandbox {
         let (clock, holds) = told(time, &database, estate.start)?;
         let blobs = match place {
             Place::Memory => Blobs::memory(options.blob_url),
-            Place::Folder(folder) => Blobs::folder(folder.join(BLOBS_FOLDER), options.blob_url),
+            Place::Folder(folder) => {
+                Blobs::folder(folder.path().join(BLOBS_FOLDER), options.blob_url)
+            }
         };
         let blobs = Arc::new(blobs.told_by(Arc::clone(&clock)));
         let ingress = Queue { name: INGRESS.to_owned(), options: QueueOptions::default() };
@@ -191,7 +227,7 @@ impl Sandbox {
             entra,
             bus_key,
             token_clock,
-            _lock: lock,
+            _place: place.clone(),
         })
     }
 
@@ -231,30 +267,24 @@ fn told(
     }
 }
 
-/// Makes the folder and takes its lock, which goes with the process.
-fn lock(folder: &Path) -> Result<File, SandboxError> {
-    let failed = |error| SandboxError::Folder { path: folder.to_owned(), error };
-    fs::create_dir_all(folder).map_err(failed)?;
-    let mut how = File::options();
-    how.create(true).truncate(false).write(true);
-    let file = how.open(folder.join(LOCK_FILE)).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(SandboxError::InUse(folder.to_owned())),
-        Err(TryLockError::Error(error)) => Err(failed(error)),
-    }
-}
-
 /// Opens the database in `file`, in memory without one, after a look at whose it is and whether it
 /// is whole.
 ///
 /// # Errors
-/// [`SandboxError::Damaged`] and [`SandboxError::OtherVersion`].
+/// [`SandboxError::Damaged`], [`SandboxError::OtherVersion`], and [`SandboxError::Unusable`] when the
+/// disk is full or the file is not ours.
 pub fn open_database(file: Option<&Path>) -> Result<Database, SandboxError> {
     let path = file.unwrap_or(Path::new(":memory:"));
     let damaged = |reason: String| SandboxError::Damaged { path: path.to_owned(), reason };
+    // Whoever is told that it is damaged throws it away.
+    let refused = |error: rusqlite::Error| match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) | None => {
+            damaged(error.to_string())
+        }
+        Some(_) => SandboxError::Unusable { path: path.to_owned(), error },
+    };
 
-    let database = Database::open(file).map_err(|error| damaged(error.to_string()))?;
+    let database = Database::open(file).map_err(refused)?;
     let look = |transaction: &rusqlite::Transaction<'_>| {
         let number = |pragma| transaction.query_row(pragma, [], |row| row.get::<_, i64>(0));
         let tables = number("SELECT COUNT(*) FROM sqlite_master")?;
@@ -267,8 +297,7 @@ pub fn open_database(file: Option<&Path>) -> Result<Database, SandboxError> {
         let whole: String = transaction.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         Ok::<_, rusqlite::Error>((application, schema, whole))
     };
-    let (application, schema, whole) =
-        database.write(look).map_err(|error| damaged(error.to_string()))?;
+    let (application, schema, whole) = database.write(look).map_err(refused)?;
     if application != APPLICATION {
         return Err(damaged("it belongs to another program".to_owned()));
     }
@@ -361,7 +390,7 @@ subscriptions:
         let open = || {
             let queue = "judge_image".parse().unwrap();
             let options = SandboxOptions::new("http://127.0.0.1:1", [queue], "secret");
-            let place = Place::Folder(folder.path().to_owned());
+            let place = Place::Folder(OwnFolder::take(folder.path()).unwrap());
             Sandbox::open(&estate, &place, Time::Desk(Speed::Jump), options).unwrap()
         };
         let first = open();
@@ -403,12 +432,12 @@ subscriptions:
     #[test]
     fn a_folder_is_opened_once_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
-        let first = lock(folder.path()).unwrap();
+        let first = OwnFolder::take(folder.path()).unwrap();
 
-        let second = lock(folder.path()).unwrap_err();
+        let second = OwnFolder::take(folder.path()).unwrap_err();
         assert!(matches!(second, SandboxError::InUse(_)), "{second}");
 
         drop(first);
-        assert!(lock(folder.path()).is_ok());
+        assert!(OwnFolder::take(folder.path()).is_ok());
     }
 }

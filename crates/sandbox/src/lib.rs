@@ -19,4 +19,6 @@ pub mod serve;
 mod origin;
 mod composition;
 
-pub use composition::{Place, Routers, Sandbox, SandboxError, SandboxOptions, Time, open_database};
+pub use composition::{
+    OwnFolder, Place, Routers, Sandbox, SandboxError, SandboxOptions, Time, open_database,
+};

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use ledger::Ledger;
+use rules::CatalogName;
 use rules::catalog::Catalog;
 use sandbox::bus::{Queue, QueueOptions};
 use sandbox::desk::{Hold, Speed};
@@ -15,8 +17,8 @@ use sandbox::estate::Estate;
 use sandbox::host::{Host, HostOptions, Package, Process, ProcessEvent, ProcessOptions};
 use sandbox::identity::Principal;
 use sandbox::serve::Server;
-use sandbox::{Place, Sandbox, SandboxOptions, Time};
-use seam::{Internet, Wire};
+use sandbox::{OwnFolder, Place, Sandbox, SandboxOptions, Time};
+use seam::{Internet, Local, Outbound, Tokens, Wire};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::args::{DEFAULT_SPEED, RetryAfter, UpArgs};
@@ -68,6 +70,7 @@ impl Desk {
     pub async fn open(
         args: &UpArgs,
         folder: &StateFolder,
+        own: &OwnFolder,
         loaded: &Loaded,
         estate: &Estate,
     ) -> anyhow::Result<Desk> {
@@ -96,13 +99,11 @@ impl Desk {
             retry_after_always: args.retry_after == RetryAfter::Always,
             ..SandboxOptions::new(&addresses.blob, queues(&package, &args.queue), IDENTITY_SECRET)
         };
-        let place = Place::Folder(folder.path().to_owned());
+        let place = Place::Folder(own.clone());
         let sandbox = Sandbox::open(estate, &place, Time::Desk(speed(args)), options)?;
         let hold = sandbox.holds.take();
 
-        let ledger = folder
-            .ledger(loaded.catalog.catalog.clone())
-            .map_err(|error| anyhow::anyhow!(error))?;
+        let ledger = ledger(&sandbox, &addresses, loaded.catalog.catalog.clone())?;
         publish(&ledger, loaded, sandbox.clock.now(), "goldsmith up").await?;
 
         let mut routers = sandbox.routers();
@@ -233,6 +234,26 @@ fn speed(args: &UpArgs) -> Speed {
     }
 }
 
+/// The ledger, by way of the desk's blobs: they are its only writer. One who writes the same folder
+/// in a way of his own and is killed leaves drafts in it that the handler's listings would show.
+fn ledger(
+    sandbox: &Sandbox,
+    addresses: &Addresses,
+    catalog: CatalogName,
+) -> anyhow::Result<Ledger> {
+    let host = addresses.blob.trim_start_matches("http://").to_owned();
+    let wire = Local::to([(host.clone(), sandbox.blobs.router())]);
+    let tokens = Arc::new(Tokens::fixed(IDENTITY_SECRET));
+    let outbound = Outbound::new(Arc::new(wire), Arc::clone(&sandbox.clock), tokens, [host]);
+    let store = seam::store::open(&store_url(addresses), &outbound).map_err(anyhow::Error::msg)?;
+    Ok(Ledger::new(store, catalog))
+}
+
+/// Where the ledger's container is.
+fn store_url(addresses: &Addresses) -> String {
+    format!("{}/{ACCOUNT}/{CONTAINER}", addresses.blob)
+}
+
 /// The package as it ships, without its binary.
 fn stage_app(app: &Path) -> std::io::Result<()> {
     if app.exists() {
@@ -255,7 +276,7 @@ fn settings(catalog: &Catalog, addresses: &Addresses, tenant: &str) -> BTreeMap<
         ("GOLDSMITH_CATALOG", catalog.catalog.to_string()),
         ("GOLDSMITH_ARM", arm.clone()),
         ("GOLDSMITH_BUS", bus.clone()),
-        ("GOLDSMITH_STORE", format!("{blob}/{ACCOUNT}/{CONTAINER}")),
+        ("GOLDSMITH_STORE", store_url(addresses)),
         ("GOLDSMITH_BLOBS", format!("{blob}/{{account}}")),
         ("GOLDSMITH_DESK_TIME", "1".to_owned()),
         // A handler whose desk was killed would go on for ever.

@@ -15,6 +15,12 @@ pub struct Missing {
     pub what: String,
 }
 
+/// True when every image has all it lacked, those apart whose streams are lost: nobody sees them end.
+pub fn is_over(follower: &Follower, outcome: &Outcome) -> bool {
+    let mut followed = follower.images().filter(|(_, it)| it.lost.is_none());
+    followed.all(|(image, followed)| lack(outcome.has_released(image), followed).is_none())
+}
+
 /// What the images still lack; nothing when all is done.
 pub fn missing(follower: &Follower, outcome: &Outcome) -> Vec<Missing> {
     let lacks = |(image, followed): (&ImageName, &Followed)| {
@@ -26,6 +32,9 @@ pub fn missing(follower: &Follower, outcome: &Outcome) -> Vec<Missing> {
 
 fn lack(released: bool, followed: &Followed) -> Option<String> {
     let state = &followed.state;
+    if let Some(lost) = &followed.lost {
+        return Some(format!("it is followed no further: {lost}"));
+    }
     if !released {
         return Some(match waits_for(state) {
             Some(waits_for) => format!("no version of it was released yet; {waits_for}"),
@@ -74,6 +83,37 @@ mod tests {
     #[test]
     fn an_image_that_was_released_and_judged_and_is_quiet_lacks_nothing() {
         assert_eq!(lack(true, &walked()), None);
+    }
+
+    #[test]
+    fn an_image_whose_stream_is_lost_is_not_done_and_says_why() {
+        let mut followed = walked();
+        let (path, because) = ("3.json".into(), "no JSON".to_owned());
+        followed.lost = Some(super::super::follower::Lost::Broken { path, because });
+
+        assert!(lack(true, &followed).unwrap().contains("`3.json`"));
+    }
+
+    #[test]
+    fn once_is_over_when_only_lost_streams_lack_something() {
+        let example =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/catalog");
+        let mut catalog = crate::load::catalog(&example).unwrap().catalog;
+        catalog.images.truncate(1);
+        let state = tempfile::tempdir().unwrap();
+        let folder = crate::state_folder::StateFolder::at(state.path());
+        let mut follower = Follower::of(&folder, &catalog);
+        let outcome = Outcome::default();
+        assert!(!is_over(&follower, &outcome));
+        let (name, image) = (catalog.catalog.as_str(), catalog.images[0].name.as_str());
+        let stream = folder.store().join("ledger").join(name).join(image);
+        std::fs::create_dir_all(&stream).unwrap();
+        std::fs::write(stream.join("0000000001.json"), "{").unwrap();
+
+        follower.look();
+
+        assert!(is_over(&follower, &outcome));
+        assert_eq!(missing(&follower, &outcome).len(), 1);
     }
 
     #[test]

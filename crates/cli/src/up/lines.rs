@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::cloud::Cloud;
-use super::follower::Noted;
+use super::follower::{Lost, Noted};
 
 /// The first line: where everything is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,6 +40,13 @@ struct DeadLettered<'a> {
     queue: &'a str,
     message_id: &'a str,
     reason: &'a str,
+}
+
+#[derive(Serialize)]
+struct StreamLost<'a> {
+    event: &'static str,
+    stream: &'a str,
+    because: String,
 }
 
 #[derive(Serialize)]
@@ -82,6 +89,15 @@ pub fn handler_started(handler_pid: u32) -> serde_json::Result<String> {
 /// When it has no JSON form.
 pub fn dead_lettered(queue: &str, message_id: &str, reason: &str) -> serde_json::Result<String> {
     serde_json::to_string(&DeadLettered { event: "deadLettered", queue, message_id, reason })
+}
+
+/// A stream is followed no further.
+///
+/// # Errors
+/// When it has no JSON form.
+pub fn stream_lost(stream: &StreamName, lost: &Lost) -> serde_json::Result<String> {
+    let (stream, because) = (stream.as_str(), lost.to_string());
+    serde_json::to_string(&StreamLost { event: "streamLost", stream, because })
 }
 
 /// Something on the wire is not what Microsoft's documents say, for the first time.

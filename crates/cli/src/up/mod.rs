@@ -6,7 +6,9 @@ pub mod cloud;
 pub mod desk;
 pub mod ending;
 pub mod example;
+pub mod failed;
 pub mod follower;
+pub mod forgotten;
 pub mod lines;
 pub mod outcome;
 pub mod ports;
@@ -28,6 +30,7 @@ use anyhow::{Context, anyhow, bail};
 use chrono::TimeDelta;
 use ledger::{Entry, StreamName};
 use rules::state::Run;
+use sandbox::OwnFolder;
 use sandbox::estate::Estate;
 use sandbox::host::ProcessEvent;
 use tempfile::TempDir;
@@ -38,7 +41,9 @@ use crate::state_folder::{self, StateFolder};
 use crate::terminal::{Exit, Terminal};
 pub use args::UpArgs;
 use desk::Desk;
-use follower::{Follower, Noted};
+use failed::{Failed, no_room_in, told};
+use follower::{Follower, News, Noted};
+use forgotten::Forgotten;
 use outcome::{Outcome, Reasoned};
 use reporter::Reporter;
 use summary::Summary;
@@ -89,9 +94,12 @@ pub fn run(args: &UpArgs, terminal: &mut Terminal) -> io::Result<Exit> {
     runtime.shutdown_timeout(Duration::from_secs(1));
     let exit = match ended {
         Ok(exit) => exit,
-        Err(error) if is_broken_pipe(&error) => return Err(io::ErrorKind::BrokenPipe.into()),
-        Err(error) => {
-            terminal.error(&format!("{error:#}"), None);
+        Err(Failed { error, .. }) if is_broken_pipe(&error) => {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        Err(Failed { error, no_room }) => {
+            let hint = no_room.or_else(|| no_room_in(&ground.folder));
+            terminal.error(&told(&error), hint.as_deref());
             Exit::Failed
         }
     };
@@ -107,6 +115,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// What there is before anything starts.
 struct Ground {
     folder: StateFolder,
+    own: OwnFolder,
     temporary: Option<TempDir>,
     loaded: Loaded,
     estate: Estate,
@@ -119,10 +128,18 @@ impl Ground {
         let (folder, temporary) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
-                terminal.error(&format!("there is no folder for the state: {error}"), None);
+                let path = args.state.as_deref().unwrap_or(Path::new(state_folder::DEFAULT));
+                let path = path.display();
+                let hint = "give a folder that you may write with `--state DIR`";
+                let text = format!("the state cannot be kept in `{path}`: {error}");
+                terminal.error(&text, Some(hint));
                 return Err(Exit::Failed);
             }
         };
+        let own = OwnFolder::take(folder.path()).map_err(|error| {
+            terminal.error(&error.to_string(), None);
+            Exit::Failed
+        })?;
 
         let staged = |path: io::Result<PathBuf>, terminal: &mut Terminal| {
             path.map_err(|error| {
@@ -143,7 +160,7 @@ impl Ground {
         let estate =
             load::estate(&estate).map_err(|error| check::say_error(&estate, &error, terminal));
         match (loaded, estate) {
-            (Ok(loaded), Ok(estate)) => Ok(Ground { folder, temporary, loaded, estate }),
+            (Ok(loaded), Ok(estate)) => Ok(Ground { folder, own, temporary, loaded, estate }),
             (Err(one), Err(other)) => Err(one.max(other)),
             (Err(exit), _) | (_, Err(exit)) => Err(exit),
         }
@@ -188,22 +205,30 @@ async fn live(
     ground: &Ground,
     terminal: &mut Terminal,
     began: Instant,
-) -> anyhow::Result<Exit> {
-    let Ground { folder, loaded, estate, .. } = ground;
+) -> Result<Exit, Failed> {
+    let Ground { folder, own, loaded, estate, .. } = ground;
     let mut follower = Follower::of(folder, &loaded.catalog);
     let mut outcome = Outcome::default();
     // What happened before was told when it happened.
-    for noted in follower.look()? {
-        outcome.note(&noted);
-    }
+    let News { noted, lost } = follower.look();
+    noted.iter().for_each(|it| outcome.note(it));
     let log = open_log(&folder.handler_log())?;
 
     let refused_before = refused(folder)?;
 
-    let mut desk = Desk::open(args, folder, loaded, estate).await?;
+    let mut desk = Desk::open(args, folder, own, loaded, estate).await?;
+    let forgotten = Forgotten::of(&noted, desk.sandbox.clock.now(), estate);
+    if forgotten == Some(Forgotten::Everything) {
+        desk.stop().await;
+        return Err(anyhow!(Forgotten::Everything.told(folder)).into());
+    }
     // A desk that goes on has its days from here.
     let until = desk.sandbox.clock.now() + TimeDelta::days(i64::from(args.until_days));
-    let reporter = Reporter::on(terminal, args.json, &follower, &loaded.catalog);
+    let mut reporter = Reporter::on(terminal, args.json, &follower, &loaded.catalog);
+    lost.iter().for_each(|(stream, lost)| reporter.lost(stream, lost));
+    if let Some(forgotten) = forgotten {
+        reporter.say(&forgotten.told(folder));
+    }
     let watch = RefCell::new(Watch::new(
         follower,
         outcome,
@@ -217,8 +242,9 @@ async fn live(
         Ok(over) => over,
         Err(error) => {
             watch.borrow_mut().reporter.clear();
+            let no_room = no_room_in(folder);
             desk.stop().await;
-            return Err(error);
+            return Err(Failed { error, no_room });
         }
     };
 
@@ -398,7 +424,10 @@ async fn interrupted() {
 }
 
 fn refused(folder: &StateFolder) -> anyhow::Result<BTreeSet<String>> {
-    let names = folder.refused().context("reading the refused messages")?;
+    let names = folder.refused();
+    let names = names.with_context(|| {
+        format!("the refused messages in `{}` cannot be read", folder.store().display())
+    })?;
     Ok(names.into_iter().collect())
 }
 

@@ -1,8 +1,9 @@
 //! The ports of a desk. What is recorded on it holds addresses of its own, and clients keep them, so
 //! a desk that is started again opens where it was open before.
 
+use std::fs;
+use std::io::{self, Write};
 use std::path::Path;
-use std::{fs, io};
 
 use anyhow::Context;
 use sandbox::serve::Door;
@@ -82,7 +83,12 @@ fn remember(path: &Path, doors: &Doors, https_before: Option<u16>) -> io::Result
         host: port(&services.host),
     };
     let ports = Ports { services, https: https.as_ref().map(port).or(https_before) };
-    fs::write(path, serde_json::to_vec(&ports)?)
+    // Whole or not at all: a desk that is killed here is to open where it was open before.
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut draft = tempfile::NamedTempFile::new_in(folder)?;
+    draft.write_all(&serde_json::to_vec(&ports)?)?;
+    draft.persist(path)?;
+    Ok(())
 }
 
 async fn door(name: &str, asked: Option<u16>, before: Option<u16>) -> anyhow::Result<Door> {
@@ -129,6 +135,22 @@ mod tests {
         let again = bind(&parse(&[]), &path).await.unwrap();
 
         assert_eq!(numbers(&again), first);
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn the_ports_are_noted_whole_or_not_at_all() {
+        use std::os::unix::fs::MetadataExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ports.json");
+        bind(&parse(&[]), &path).await.unwrap();
+        let before = fs::metadata(&path).unwrap().ino();
+
+        bind(&parse(&[]), &path).await.unwrap();
+
+        // Another file has its place: this one was never cut off to be written anew.
+        assert_ne!(fs::metadata(&path).unwrap().ino(), before);
     }
 
     #[tokio::test]

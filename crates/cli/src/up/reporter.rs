@@ -9,7 +9,7 @@ use rules::catalog::Catalog;
 use rules::event::Event;
 use sandbox::azure::Calls;
 
-use super::follower::{Follower, Noted};
+use super::follower::{Follower, Lost, Noted};
 use super::lines::{self, Ready};
 use super::screen::Screen;
 use super::summary::Summary;
@@ -138,6 +138,16 @@ impl<'a> Reporter<'a> {
             Manner::Json => self.json(lines::dead_lettered(queue, message_id, reason)),
             Manner::Plain | Manner::Drawn(_) => {
                 self.say(&format!("message {message_id} of {queue} was dead-lettered: {reason}"));
+            }
+        }
+    }
+
+    /// A stream is followed no further; the others are.
+    pub fn lost(&mut self, stream: &StreamName, lost: &Lost) {
+        match self.manner {
+            Manner::Json => self.json(lines::stream_lost(stream, lost)),
+            Manner::Plain | Manner::Drawn(_) => {
+                self.say(&format!("`{stream}` is followed no further: {lost}"));
             }
         }
     }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
+use ledger::StreamName;
 use sandbox::azure::Azure;
 use sandbox::host::process::Next;
 use sandbox::host::{Activity, Level, ProcessEvent};
 use seam::Clock;
 
 use super::ending;
-use super::follower::{Follower, Lost};
+use super::follower::{Follower, Lost, News};
 use super::outcome::Outcome;
 use super::reporter::Reporter;
 
@@ -36,7 +37,7 @@ pub struct Watch<'a> {
     /// Messages that were dead-lettered, each in a sentence.
     pub dead: Vec<String>,
     pub over: Option<Over>,
-    /// Why the ledger cannot be followed any more.
+    /// Why the catalog's stream cannot be followed any more.
     pub lost: Option<Lost>,
     clock: Arc<dyn Clock>,
     azure: Arc<Azure>,
@@ -97,14 +98,17 @@ impl<'a> Watch<'a> {
 
     /// Reads what is new in the ledger, and tells it.
     pub fn look(&mut self) {
-        match self.follower.look() {
-            Ok(news) => {
-                for noted in &news {
-                    self.outcome.note(noted);
-                    self.reporter.noted(noted);
-                }
+        let News { noted, lost } = self.follower.look();
+        for noted in &noted {
+            self.outcome.note(noted);
+            self.reporter.noted(noted);
+        }
+        for (stream, lost) in lost {
+            self.reporter.lost(&stream, &lost);
+            // The other images go on without one of them, and none without the catalog.
+            if stream == StreamName::Catalog {
+                self.lost = Some(lost);
             }
-            Err(lost) => self.lost = Some(lost),
         }
         self.show();
     }
@@ -114,7 +118,7 @@ impl<'a> Watch<'a> {
         if self.over.is_some() {
             return;
         }
-        if ending::missing(&self.follower, &self.outcome).is_empty() {
+        if ending::is_over(&self.follower, &self.outcome) {
             self.over = Some(Over::Done);
         } else if self.clock.now() >= until {
             self.over = Some(Over::TimeUp);

@@ -286,7 +286,10 @@ fn put_file(
 }
 
 fn write_draft(draft: &Path, bytes: &[u8], now: Option<DateTime<Utc>>) -> io::Result<()> {
-    let mut file = File::create(draft)?;
+    // A process that was killed may have left one under this name, which by then is a blob's other
+    // name: to write into that file would be to change the blob.
+    present(fs::remove_file(draft))?;
+    let mut file = File::create_new(draft)?;
     file.write_all(bytes)?;
     if let Some(now) = now {
         file.set_modified(SystemTime::from(now))?;

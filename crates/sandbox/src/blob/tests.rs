@@ -85,6 +85,26 @@ async fn a_blob_is_written_read_and_deleted() {
     }
 }
 
+#[test]
+fn a_draft_that_a_killed_process_left_is_not_written_into() {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = Blobs::folder(folder.path().to_owned(), "http://blob");
+    blobs.put("golden", "ledger", "1.json", *b"first").unwrap();
+    // Killed after the draft had its second name, and before it lost its first. The next process has
+    // the same number, as the only one of a container has.
+    let entry = folder.path().join("golden/ledger/1.json");
+    for number in 1..4 {
+        let draft = folder.path().join(format!(".staging/{}-{number}", std::process::id()));
+        std::fs::hard_link(&entry, draft).unwrap();
+    }
+    let next = Blobs::folder(folder.path().to_owned(), "http://blob");
+
+    next.put("golden", "ledger", "2.json", *b"second").unwrap();
+
+    assert_eq!(next.get("golden", "ledger", "1.json").unwrap().unwrap(), b"first");
+    assert_eq!(next.get("golden", "ledger", "2.json").unwrap().unwrap(), b"second");
+}
+
 #[tokio::test]
 async fn a_create_is_refused_when_there_is_one() {
     let (_folder, places) = places();
