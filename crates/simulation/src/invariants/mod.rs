@@ -17,7 +17,7 @@ use sandbox::estate::Estate;
 use serde_json::Value;
 
 use crate::record::{Entry, Write, Written};
-use story::Story;
+use story::{Story, Target};
 
 pub mod story;
 
@@ -140,6 +140,13 @@ impl<'a> Seen<'a> {
     /// Our new write, when Azure has done it.
     pub fn our_write(&self) -> Option<&'a Write> {
         self.writes.iter().find(|it| it.ours && it.has_happened())
+    }
+
+    /// Whether somebody else has just written a version.
+    pub fn is_written_by_others(&self, image: &str, number: &str) -> bool {
+        let others = self.writes.iter().filter(|it| !it.ours && it.has_happened());
+        let wanted = Target::Version { image: image.to_owned(), number: number.to_owned() };
+        others.map(|it| story::target(&it.path)).any(|it| it == wanted)
     }
 
     /// A version in the gallery.

@@ -1,7 +1,12 @@
 //! Once nothing goes wrong any more, everything comes to its end: no template, no staging group and
 //! no build machine is left behind, the queues drain, and what the ledger says is released is offered.
 
+use chrono::TimeDelta;
+
 use super::{Invariant, PATIENCE, Seen};
+
+/// A message is handled within minutes when nothing goes wrong.
+const ON_ITS_WAY: TimeDelta = TimeDelta::minutes(10);
 
 /// Looks once, when the seed is over.
 #[derive(Debug)]
@@ -50,7 +55,10 @@ fn queues(seen: &Seen<'_>) -> Result<(), String> {
         let runs = it.building.iter().chain(&it.releasing).filter_map(|run| it.versions.get(run));
         runs.filter_map(|it| it.opened_at).any(|at| seen.now - at < PATIENCE)
     });
-    if busy {
+    // What was written just now is still on its way.
+    let entries = seen.written.streams.values().filter_map(|it| it.last());
+    let stirs = entries.map(|it| it.at).any(|at| seen.now - at < ON_ITS_WAY);
+    if busy || stirs {
         return Ok(());
     }
     let counts = seen.bus.counts().map_err(|error| error.to_string())?;

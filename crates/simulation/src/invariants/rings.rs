@@ -37,7 +37,9 @@ impl Invariant for Rings {
                 let named = (image.clone(), version.number.clone());
                 if !may_be_offered(version) {
                     self.hidden.insert(named);
-                } else if self.hidden.remove(&named) {
+                } else if self.hidden.remove(&named)
+                    && !seen.is_written_by_others(image, &version.number)
+                {
                     let number = &version.number;
                     return Err(format!("{image} {number} was condemned and hidden, and is back"));
                 }
