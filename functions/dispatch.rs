@@ -17,7 +17,7 @@ use bus::Pointer;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use ledger::{Ledger, Stream, StreamName};
 use rules::catalog::Catalog;
 use rules::event::Event;
@@ -569,9 +569,13 @@ async fn invoke(
     let (parts, body) = request.into_parts();
     let body = match Limited::new(body, LARGEST_BODY).collect().await {
         Ok(body) => body.to_bytes(),
-        Err(_) => {
+        Err(error) if error.is::<LengthLimitError>() => {
             let why = format!("a body has at most {LARGEST_BODY} bytes");
             return refused(StatusCode::PAYLOAD_TOO_LARGE, &why);
+        }
+        Err(error) => {
+            let why = format!("the body broke off: {error}");
+            return refused(StatusCode::REQUEST_TIMEOUT, &why);
         }
     };
     // Every step keeps what it has done in the ledger alone, so that one which broke off halfway

@@ -77,7 +77,8 @@ fn serve() -> Result<(), String> {
             .await
             .map_err(|error| format!("port {port} cannot be listened on: {error}"))?;
         info!(port, "Listening on {address}");
-        axum::serve(listener, app.router()).await.map_err(|error| error.to_string())
+        seam::serve::serve(listener, app.router(), std::future::pending()).await;
+        Ok(())
     })
 }
 
