@@ -45,6 +45,8 @@ use crate::{
 pub const DESK_TIME: &str = "x-goldsmith-now";
 /// The header in which the host names each invocation.
 const INVOCATION: &str = "x-azure-functions-invocationid";
+/// A GUID has 36 characters; the name goes into entries and logs.
+const LONGEST_INVOCATION: usize = 128;
 
 /// The host caps nothing here; our messages are small, so more than this is not one.
 const LARGEST_BODY: usize = 4 << 20;
@@ -135,9 +137,10 @@ impl App {
         };
         let began = std::time::Instant::now();
         // Every entry is named after its invocation, so that a lost answer is recognised.
-        let Some(invocation) = header(headers, INVOCATION) else {
-            let why =
-                "the Functions host names every invocation in `X-Azure-Functions-InvocationId`";
+        let invocation = header(headers, INVOCATION);
+        let Some(invocation) = invocation.filter(|it| it.len() <= LONGEST_INVOCATION) else {
+            let why = "the Functions host names every invocation in \
+                       `X-Azure-Functions-InvocationId`, in at most 128 characters";
             return refused(StatusCode::BAD_REQUEST, why);
         };
         info!(function = name, invocation, "Began {name}");

@@ -34,6 +34,7 @@ pub mod dispatch;
 mod outbox;
 mod refusal;
 mod webhook;
+mod log;
 pub mod serve;
 
 pub use context::{Context, Intent, Visit};

@@ -115,7 +115,6 @@ async fn put(outbound: &Outbound) {
 
 async fn append(ledger: &Ledger, stream: &mut Stream, events: Vec<Event>) {
     let text = || "the target".to_owned();
-    let draft =
-        Draft { id: text(), cause: text(), by: text(), at: noon(), policy: text(), events };
+    let draft = Draft { id: text(), cause: text(), by: text(), at: noon(), policy: text(), events };
     ledger.append(stream, draft).await.expect("the store is well");
 }

@@ -12,7 +12,8 @@ use seam::{Clock, ToldClock};
 
 use crate::script::{Told, ask, block_on, noon, request};
 
-const HOST: &str = r#"{"version":"2.0","customHandler":{"description":{"defaultExecutablePath":"handler"}}}"#;
+const HOST: &str =
+    r#"{"version":"2.0","customHandler":{"description":{"defaultExecutablePath":"handler"}}}"#;
 const API: &str = r#"{"bindings":[
     {"type":"httpTrigger","direction":"in","name":"req","route":"{kind}/{name}/{verb?}"},
     {"type":"http","direction":"out","name":"res"}]}"#;

@@ -13,7 +13,7 @@ use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::serve::Listener;
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -161,7 +161,8 @@ mod tests {
             let ended = stream.read_to_end(&mut heard);
             let still_open = matches!(&ended, Err(it) if it.kind() == ErrorKind::WouldBlock);
             let heard = String::from_utf8_lossy(&heard).into_owned();
-            let _ = tell.send(if still_open { format!("{heard}… it is still open") } else { heard });
+            let _ =
+                tell.send(if still_open { format!("{heard}… it is still open") } else { heard });
         });
         told.await.unwrap()
     }
@@ -183,7 +184,8 @@ mod tests {
 
         let sized = hears(address, b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx");
         let sized = sized.await;
-        let chunked = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n";
+        let chunked =
+            b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n";
         let chunked = hears(address, chunked).await;
 
         for heard in [sized, chunked] {
@@ -212,7 +214,8 @@ mod tests {
     #[tokio::test]
     async fn a_head_beyond_all_measure_is_refused() {
         let address = server().await;
-        let long = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(4 * LARGEST_HEAD));
+        let long =
+            format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(4 * LARGEST_HEAD));
         let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: 1\r\n".repeat(200));
         let path = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(4 * LARGEST_HEAD));
 
@@ -253,7 +256,8 @@ mod tests {
             });
             heard
         };
-        let ((), heard) = tokio::join!(serve(listener, router, async { drop(stopped.await) }), client);
+        let ((), heard) =
+            tokio::join!(serve(listener, router, async { drop(stopped.await) }), client);
 
         assert!(heard.ends_with("done"), "{heard}");
         assert!(TcpStream::connect(address).is_err());
