@@ -3,3 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod corpus;
+mod doors;
+mod shown;
+mod ssrf;

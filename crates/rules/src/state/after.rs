@@ -11,6 +11,14 @@ use crate::event::{Event, Retirement};
 use crate::standing::Standing;
 use crate::wake::{Function, Task};
 
+/// An instant that no ledger of ours reaches. A stamp beyond it counts as it, so that there is always
+/// a later one to wait for.
+const LAST: DateTime<Utc> =
+    DateTime::from_timestamp(253_402_300_799, 0).expect("the year 9999 is in the calendar");
+
+/// The most minutes that a build can have taken: Image Builder gives up after 960.
+const LONGEST_BUILD: i64 = 960;
+
 /// How long to wait before a version that could not be hidden is hidden again.
 const HIDE_AGAIN_AFTER: TimeDelta = TimeDelta::minutes(30);
 
@@ -20,6 +28,7 @@ impl State {
     /// # Errors
     /// [`WrongMove`] when `event` cannot follow what has happened; the entry must not be written.
     pub fn after(mut self, stamp: Stamp, event: &Event) -> Result<State, WrongMove> {
+        let stamp = Stamp { at: stamp.at.min(LAST), ..stamp };
         let wrong =
             |because: &str| Err(WrongMove { event: name_of(event), because: because.to_owned() });
         let soon = |function| Task { seq: stamp.seq, function, generation: 0, due: stamp.at };
@@ -142,7 +151,7 @@ impl State {
                 run.stage = Stage::Built;
                 run.staging_group = staging_group.clone();
                 run.task = Some(soon(Function::StartScan));
-                self.build_minutes = Some(*minutes);
+                self.build_minutes = Some((*minutes).clamp(0, LONGEST_BUILD));
             }
             Event::BuildFailed { version, reason, published, staging_group } => {
                 let early = |it: &Stage| {
@@ -583,7 +592,8 @@ impl Run {
         self.task = self.plan.get(ring).map(|planned| {
             // Nobody released anything before the first ring that could bake.
             let hours = if ring == 0 { 0 } else { planned.bake_hours };
-            let due: DateTime<Utc> = stamp.at + TimeDelta::hours(i64::from(hours));
+            let due = stamp.at.checked_add_signed(TimeDelta::hours(i64::from(hours)));
+            let due = due.unwrap_or(LAST);
             Task { seq: stamp.seq, function: Function::ReleaseVersion, generation: 0, due }
         });
     }

@@ -279,7 +279,8 @@ impl State {
     /// Whether `target` may be written: nobody else holds a claim on it at `now`.
     pub fn claim(&self, target: &str, now: DateTime<Utc>) -> Claim {
         let Some(open) = self.intents.get(target) else { return Claim::Free };
-        let free_at = open.send_before + REQUEST_TIMEOUT;
+        let free_at = open.send_before.checked_add_signed(REQUEST_TIMEOUT);
+        let free_at = free_at.unwrap_or(DateTime::<Utc>::MAX_UTC);
         if now >= free_at { Claim::Free } else { Claim::NotBefore(free_at) }
     }
 

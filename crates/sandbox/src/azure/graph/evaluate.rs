@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::effort::{Effort, weight};
 use super::parser::{Expression, Operator, Order, Query, Step};
 
 /// Rows with named columns, in order.
@@ -21,15 +22,20 @@ pub(super) struct Meaningless(pub(super) String);
 
 /// Runs `query` over `table`.
 pub(super) fn run(query: &Query, table: Table) -> Result<Table, Meaningless> {
-    query.steps.iter().try_fold(table, step)
+    let effort = Effort::of_a_query();
+    query.steps.iter().try_fold(table, |table, operator| {
+        let whole: u64 = table.rows.iter().flatten().map(weight).sum();
+        effort.spend(whole)?;
+        step(&effort, table, operator)
+    })
 }
 
-fn step(mut table: Table, step: &Step) -> Result<Table, Meaningless> {
+fn step(effort: &Effort, mut table: Table, step: &Step) -> Result<Table, Meaningless> {
     match step {
         Step::Where(condition) => {
             let mut rows = Vec::new();
             for row in table.rows {
-                if is_true(&value(condition, &table.columns, &row)?) {
+                if is_true(&value(effort, condition, &table.columns, &row)?) {
                     rows.push(row);
                 }
             }
@@ -40,11 +46,11 @@ fn step(mut table: Table, step: &Step) -> Result<Table, Meaningless> {
         Step::Extend(list) => {
             for (name, expression) in list {
                 check(expression, &table.columns)?;
-                extend(&mut table, name, expression)?;
+                extend(effort, &mut table, name, expression)?;
             }
             Ok(table)
         }
-        Step::Project(list) => project(&table, list),
+        Step::Project(list) => project(effort, &table, list),
         Step::ProjectAway(names) => {
             let keep: Vec<usize> = (0..table.columns.len())
                 .filter(|it| !names.contains(&table.columns[*it]))
@@ -58,9 +64,9 @@ fn step(mut table: Table, step: &Step) -> Result<Table, Meaningless> {
                     .collect(),
             })
         }
-        Step::Order(orders) => order(table, orders),
+        Step::Order(orders) => order(effort, table, orders),
         Step::Top(most, orders) => {
-            let mut table = order(table, orders)?;
+            let mut table = order(effort, table, orders)?;
             table.rows.truncate(*most);
             Ok(table)
         }
@@ -72,9 +78,9 @@ fn step(mut table: Table, step: &Step) -> Result<Table, Meaningless> {
             columns: vec!["Count".to_owned()],
             rows: vec![vec![json!(table.rows.len())]],
         }),
-        Step::Summarize { count, by } => summarize(&table, count, by),
+        Step::Summarize { count, by } => summarize(effort, &table, count, by),
         Step::Distinct(list) => {
-            let mut distinct = project(&table, list)?;
+            let mut distinct = project(effort, &table, list)?;
             let mut seen = std::collections::BTreeSet::new();
             distinct.rows.retain(|row| seen.insert(json!(row).to_string()));
             Ok(distinct)
@@ -82,10 +88,17 @@ fn step(mut table: Table, step: &Step) -> Result<Table, Meaningless> {
     }
 }
 
-fn extend(table: &mut Table, name: &str, expression: &Expression) -> Result<(), Meaningless> {
+fn extend(
+    effort: &Effort,
+    table: &mut Table,
+    name: &str,
+    expression: &Expression,
+) -> Result<(), Meaningless> {
+    let mut kept = table.rows.iter().flatten().map(weight).sum();
     let position = table.columns.iter().position(|it| it == name);
     for row in &mut table.rows {
-        let value = value(expression, &table.columns, row)?;
+        let value = value(effort, expression, &table.columns, row)?;
+        effort.keep(&mut kept, &value)?;
         match position {
             Some(position) => row[position] = value,
             None => row.push(value),
@@ -97,29 +110,47 @@ fn extend(table: &mut Table, name: &str, expression: &Expression) -> Result<(), 
     Ok(())
 }
 
-fn project(table: &Table, list: &[(String, Expression)]) -> Result<Table, Meaningless> {
+fn project(
+    effort: &Effort,
+    table: &Table,
+    list: &[(String, Expression)],
+) -> Result<Table, Meaningless> {
     for (_, expression) in list {
         check(expression, &table.columns)?;
     }
-    let mut rows = Vec::new();
+    let (mut rows, mut kept) = (Vec::new(), 0);
     for row in &table.rows {
-        let values: Result<Vec<Value>, Meaningless> =
-            list.iter().map(|it| value(&it.1, &table.columns, row)).collect();
-        rows.push(values?);
+        let mut values = Vec::new();
+        for (_, expression) in list {
+            let value = value(effort, expression, &table.columns, row)?;
+            effort.keep(&mut kept, &value)?;
+            values.push(value);
+        }
+        rows.push(values);
     }
     Ok(Table { columns: list.iter().map(|it| it.0.clone()).collect(), rows })
 }
 
-fn order(mut table: Table, orders: &[(Expression, Order)]) -> Result<Table, Meaningless> {
-    let mut keyed = Vec::new();
+fn order(
+    effort: &Effort,
+    mut table: Table,
+    orders: &[(Expression, Order)],
+) -> Result<Table, Meaningless> {
+    let (mut keyed, mut kept) = (Vec::new(), 0);
     for (expression, _) in orders {
         check(expression, &table.columns)?;
     }
     for row in table.rows {
-        let keys: Result<Vec<Value>, Meaningless> =
-            orders.iter().map(|it| value(&it.0, &table.columns, &row)).collect();
-        keyed.push((keys?, row));
+        let mut keys = Vec::new();
+        for (expression, _) in orders {
+            let key = value(effort, expression, &table.columns, &row)?;
+            effort.keep(&mut kept, &key)?;
+            keys.push(key);
+        }
+        keyed.push((keys, row));
     }
+    // Each key is looked at about as often as the number of keys has digits.
+    effort.spend(kept * u64::from(keyed.len().checked_ilog2().unwrap_or(0)))?;
     keyed.sort_by(|one, other| {
         for (index, (_, order)) in orders.iter().enumerate() {
             let found = compare(&one.0[index], &other.0[index]);
@@ -135,11 +166,12 @@ fn order(mut table: Table, orders: &[(Expression, Order)]) -> Result<Table, Mean
 }
 
 fn summarize(
+    effort: &Effort,
     table: &Table,
     count: &str,
     by: &[(String, Expression)],
 ) -> Result<Table, Meaningless> {
-    let groups = project(table, by)?;
+    let groups = project(effort, table, by)?;
     let mut counts: BTreeMap<String, (Vec<Value>, u64)> = BTreeMap::new();
     for row in groups.rows {
         let key = json!(row).to_string();
@@ -172,6 +204,9 @@ fn check(expression: &Expression, columns: &[String]) -> Result<(), Meaningless>
             }
             arguments.iter().try_for_each(|it| check(it, columns))
         }
+        Expression::All(list) | Expression::Any(list) => {
+            list.iter().try_for_each(|it| check(it, columns))
+        }
         Expression::Binary(_, left, right) => {
             check(left, columns)?;
             check(right, columns)
@@ -190,13 +225,30 @@ fn column(name: &str, columns: &[String]) -> Result<usize, Meaningless> {
     })
 }
 
-fn value(expression: &Expression, columns: &[String], row: &[Value]) -> Result<Value, Meaningless> {
+fn value(
+    effort: &Effort,
+    expression: &Expression,
+    columns: &[String],
+    row: &[Value],
+) -> Result<Value, Meaningless> {
+    let found = evaluated(effort, expression, columns, row)?;
+    effort.spend(weight(&found))?;
+    Ok(found)
+}
+
+fn evaluated(
+    effort: &Effort,
+    expression: &Expression,
+    columns: &[String],
+    row: &[Value],
+) -> Result<Value, Meaningless> {
+    let value = |expression| value(effort, expression, columns, row);
     match expression {
         Expression::Literal(value) => Ok(value.clone()),
         Expression::Column(name) => Ok(row[column(name, columns)?].clone()),
         Expression::Member(inside, member) => {
-            let inside = value(inside, columns, row)?;
-            let member = value(member, columns, row)?;
+            let inside = value(inside)?;
+            let member = value(member)?;
             Ok(match (&member, &inside) {
                 (Value::String(name), Value::Object(_)) => inside[name.as_str()].clone(),
                 (Value::Number(index), Value::Array(items)) => {
@@ -208,26 +260,34 @@ fn value(expression: &Expression, columns: &[String], row: &[Value]) -> Result<V
         }
         Expression::Call(name, arguments) => {
             let values: Result<Vec<Value>, Meaningless> =
-                arguments.iter().map(|it| value(it, columns, row)).collect();
+                arguments.iter().map(|it| value(it)).collect();
             call(name, &values?)
         }
-        Expression::Binary(Operator::And, left, right) => {
-            let left = is_true(&value(left, columns, row)?);
-            Ok(json!(left && is_true(&value(right, columns, row)?)))
+        Expression::All(conditions) => {
+            for condition in conditions {
+                if !is_true(&value(condition)?) {
+                    return Ok(json!(false));
+                }
+            }
+            Ok(json!(true))
         }
-        Expression::Binary(Operator::Or, left, right) => {
-            let left = is_true(&value(left, columns, row)?);
-            Ok(json!(left || is_true(&value(right, columns, row)?)))
+        Expression::Any(conditions) => {
+            for condition in conditions {
+                if is_true(&value(condition)?) {
+                    return Ok(json!(true));
+                }
+            }
+            Ok(json!(false))
         }
         Expression::Binary(operator, left, right) => {
-            let (left, right) = (value(left, columns, row)?, value(right, columns, row)?);
+            let (left, right) = (value(left)?, value(right)?);
             Ok(json!(holds(*operator, &left, &right)))
         }
         Expression::In { value: inside, list, folded, negated } => {
-            let found = value(inside, columns, row)?;
+            let found = value(inside)?;
             let mut is_there = false;
             for item in list {
-                let item = value(item, columns, row)?;
+                let item = value(item)?;
                 let operator = if *folded { Operator::EqualFolded } else { Operator::Equal };
                 is_there |= holds(operator, &found, &item);
             }
@@ -280,8 +340,6 @@ fn holds(operator: Operator, left: &Value, right: &Value) -> bool {
         Operator::NotStartsWith => !folded(left).starts_with(&folded(right)),
         Operator::EndsWith => folded(left).ends_with(&folded(right)),
         Operator::NotEndsWith => !folded(left).ends_with(&folded(right)),
-        Operator::And => is_true(left) && is_true(right),
-        Operator::Or => is_true(left) || is_true(right),
     }
 }
 

@@ -4,6 +4,7 @@
 mod lexer;
 mod parser;
 mod evaluate;
+mod effort;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

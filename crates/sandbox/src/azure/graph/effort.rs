@@ -1,0 +1,57 @@
+//! What one query may cost. A few lines can double a text thirty times, or compare a thousand texts
+//! of a megabyte with one another: Azure refuses such a query, and so does the desk.
+
+use std::cell::Cell;
+
+use serde_json::Value;
+
+use super::evaluate::Meaningless;
+
+/// The most bytes that are looked at, for the whole query.
+const MOST_BYTES: u64 = 512 << 20;
+
+/// The most bytes that a table may hold between two operators.
+const MOST_KEPT: u64 = 64 << 20;
+
+/// What is left for a query.
+#[derive(Debug)]
+pub(super) struct Effort {
+    left: Cell<u64>,
+}
+
+impl Effort {
+    /// What a whole query may cost.
+    pub(super) fn of_a_query() -> Effort {
+        Effort { left: Cell::new(MOST_BYTES) }
+    }
+
+    /// Takes `bytes` from what is left.
+    pub(super) fn spend(&self, bytes: u64) -> Result<(), Meaningless> {
+        let left = self.left.get().checked_sub(bytes).ok_or_else(exhausted)?;
+        self.left.set(left);
+        Ok(())
+    }
+
+    /// Adds `value` to what a table holds.
+    pub(super) fn keep(&self, kept: &mut u64, value: &Value) -> Result<(), Meaningless> {
+        *kept += weight(value);
+        if *kept > MOST_KEPT { Err(exhausted()) } else { Ok(()) }
+    }
+}
+
+fn exhausted() -> Meaningless {
+    Meaningless("Query execution has exceeded the allowed limits.".to_owned())
+}
+
+/// About how many bytes `value` takes.
+pub(super) fn weight(value: &Value) -> u64 {
+    let inside = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len() as u64,
+        Value::Array(values) => values.iter().map(weight).sum(),
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| 32 + name.len() as u64 + weight(value)).sum()
+        }
+    };
+    inside + 32
+}
