@@ -6,7 +6,7 @@ use http::Method;
 use seam::outbound::Audience;
 use seam::{Outbound, Request, Tokens};
 
-use crate::script::{Leaping, Told, block_on};
+use super::script::{Leaping, Told, block_on};
 
 pub(crate) fn token(bytes: &[u8]) {
     let wire = Arc::new(Told::new(bytes));

@@ -4,7 +4,7 @@ use arm::{Arm, Error, GalleryId, GroupId, Permit, Sought, TemplateId};
 use chrono::TimeDelta;
 use rules::catalog::{Consumers, PlatformImage};
 
-use crate::script::{Told, block_on, noon};
+use super::script::{Told, block_on, noon};
 
 const HOST: &str = "management.azure.com";
 

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use cli::load::{self, LoadError};
 use rules::catalog::Catalog;
 
-use crate::script::noon;
+use super::script::noon;
 
 pub(crate) fn catalog(bytes: &[u8]) {
     let Some(Some(loaded)) = in_file(bytes, |it| said(load::catalog(it))) else { return };

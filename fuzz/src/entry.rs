@@ -6,7 +6,7 @@ use ledger::Entry;
 use rules::event::Event;
 use rules::state::{Stamp, State};
 
-use crate::script::noon;
+use super::script::noon;
 
 pub(crate) fn entry(bytes: &[u8]) {
     let mut state = State::default();

@@ -14,7 +14,7 @@ use rules::event::Event;
 use rules::trigger::Trigger;
 use seam::{Local, Outbound, Request, Tokens, ToldClock, Wire};
 
-use crate::script::{ask, block_on, noon, pieces, request};
+use super::script::{ask, block_on, noon, pieces, request};
 
 const ARM: &str = "127.0.0.1:4011";
 const BUS: &str = "127.0.0.1:4012";

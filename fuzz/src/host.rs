@@ -10,7 +10,7 @@ use sandbox::desk::Holds;
 use sandbox::host::{Host, HostOptions, Package};
 use seam::{Clock, ToldClock};
 
-use crate::script::{Told, ask, block_on, noon, request};
+use super::script::{Told, ask, block_on, noon, request};
 
 const HOST: &str =
     r#"{"version":"2.0","customHandler":{"description":{"defaultExecutablePath":"handler"}}}"#;

@@ -12,7 +12,7 @@ use sandbox::estate::Estate;
 use sandbox::{Place, Routers, Sandbox, SandboxOptions, Time};
 use seam::{Clock, Request};
 
-use crate::script::{Leaping, ask, block_on, pieces, request};
+use super::script::{Leaping, ask, block_on, pieces, request};
 
 const ESTATE: &str = include_str!("../../tests/it/northwind/estate.yaml");
 const GRAPH: &str = "/providers/Microsoft.ResourceGraph/resources?api-version=2024-04-01";

@@ -2,7 +2,7 @@
 
 use ledger::{Ledger, StreamName};
 
-use crate::script::{Told, block_on};
+use super::script::{Told, block_on};
 
 const HOST: &str = "a.blob.core.windows.net";
 
