@@ -115,3 +115,25 @@ fn caller(request: &HttpRequest) -> String {
 fn refused(status: StatusCode, why: &str) -> HttpAnswer {
     HttpAnswer { status, body: json!({ "error": why }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_why(why: &str) -> Result<Details, String> {
+        let request = serde_json::json!({
+            "Method": "POST",
+            "Body": serde_json::json!({ "why": why }).to_string(),
+        });
+        details(&serde_json::from_value(request).unwrap())
+    }
+
+    #[test]
+    fn a_reason_that_is_a_book_is_refused_and_says_what_to_do() {
+        assert!(with_why(&"é".repeat(LONGEST_WHY)).is_ok());
+
+        let why = with_why(&"é".repeat(LONGEST_WHY + 1)).unwrap_err();
+
+        assert!(why.contains("at most 1000 characters; link to"), "{why}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use arm::{Deletion, GroupId};
 use chrono::TimeDelta;
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt};
 use rules::event::{Event, Operation};
 use rules::state::Tidying;
@@ -19,9 +19,6 @@ const LOGS: &str = "packerlogs";
 
 /// The largest log that is kept whole; nobody reads more.
 const LARGEST_LOG: u64 = 8 << 20;
-
-/// The most files that are looked at; a build leaves two or three.
-const MOST_LISTED: usize = 1000;
 
 /// The most logs that are kept of one build.
 const MOST_LOGS: usize = 8;
@@ -94,12 +91,8 @@ async fn kept_logs(cx: &Context, group: &GroupId) -> Result<Vec<String>, String>
     };
     let store = cx.store_of(account, LOGS)?;
 
-    let mut found: Vec<_> = store
-        .list(None)
-        .take(MOST_LISTED)
-        .try_collect()
-        .await
-        .map_err(|error| error.to_string())?;
+    let mut found: Vec<_> =
+        store.list(None).try_collect().await.map_err(|error| error.to_string())?;
     found.sort_by(|one, other| one.location.cmp(&other.location));
     let mut logs = Vec::new();
     for log in found.iter().filter(|it| it.size <= LARGEST_LOG).take(MOST_LOGS) {

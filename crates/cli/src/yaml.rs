@@ -302,6 +302,16 @@ mod tests {
     }
 
     #[test]
+    fn values_deeper_than_any_stack_are_a_problem_and_not_a_crash() {
+        for text in ["[".repeat(40_000), "a: ".to_owned() + &"{a: ".repeat(40_000)] {
+            assert!(!problems(&text).is_empty());
+        }
+        let indented: Vec<String> = (0..200).map(|it| " ".repeat(it) + "a:").collect();
+        assert!(problems(&indented.join("\n"))[0].contains("more than 64 values, each inside"));
+        assert!(problems(&format!("a: {}1{}", "[".repeat(60), "]".repeat(60))).is_empty());
+    }
+
+    #[test]
     fn unquoted_scalars_follow_the_core_schema() {
         let cases = [
             ("a: 7", serde_json::json!({"a": 7})),

@@ -55,3 +55,52 @@ pub(super) fn weight(value: &Value) -> u64 {
     };
     inside + 32
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::azure::graph::evaluate::{Table, run};
+    use crate::azure::graph::parser::parse;
+
+    fn asked(query: &str) -> Result<usize, String> {
+        let rows = vec![vec![json!("sixteen letters.")]; 4];
+        let table = Table { columns: vec!["a".to_owned()], rows };
+        let answer = run(&parse(query).unwrap(), table);
+        answer.map(|it| it.rows.len()).map_err(|Meaningless(why)| why)
+    }
+
+    #[test]
+    fn a_query_that_doubles_a_text_again_and_again_is_refused() {
+        let doubled = |times| format!("resources{}", " | extend a = strcat(a, a)".repeat(times));
+
+        assert_eq!(asked(&doubled(8)), Ok(4));
+        let why = asked(&doubled(21)).unwrap_err();
+        assert!(why.contains("exceeded the allowed limits"), "{why}");
+    }
+
+    #[test]
+    fn a_query_that_compares_texts_for_ever_is_refused() {
+        let long = " | extend a = strcat(a, a)".repeat(12);
+        let within = vec!["a"; 3000].join(",");
+
+        let why = asked(&format!("resources{long} | where 'x' in ({within})")).unwrap_err();
+
+        assert!(why.contains("exceeded the allowed limits"), "{why}");
+    }
+
+    #[test]
+    fn a_query_that_is_deeper_than_any_stack_is_refused() {
+        for deep in [
+            format!("resources | where {}1{}", "(".repeat(9000), ")".repeat(9000)),
+            format!("resources | where {}1{}", "not(".repeat(9000), ")".repeat(9000)),
+            format!("resources | where a{}", ".a".repeat(9000)),
+            format!("resources | where {}1{}", "a[".repeat(9000), "]".repeat(9000)),
+        ] {
+            assert!(parse(&deep).is_err(), "{deep:.40}");
+        }
+        let wide = format!("resources | where a == 1{}", " or a == 1".repeat(9000));
+        assert_eq!(asked(&wide), Ok(0));
+    }
+}
