@@ -94,11 +94,9 @@ fn extend(
     name: &str,
     expression: &Expression,
 ) -> Result<(), Meaningless> {
-    let mut kept = table.rows.iter().flatten().map(weight).sum();
     let position = table.columns.iter().position(|it| it == name);
     for row in &mut table.rows {
         let value = value(effort, expression, &table.columns, row)?;
-        effort.keep(&mut kept, &value)?;
         match position {
             Some(position) => row[position] = value,
             None => row.push(value),
@@ -118,15 +116,11 @@ fn project(
     for (_, expression) in list {
         check(expression, &table.columns)?;
     }
-    let (mut rows, mut kept) = (Vec::new(), 0);
+    let mut rows = Vec::new();
     for row in &table.rows {
-        let mut values = Vec::new();
-        for (_, expression) in list {
-            let value = value(effort, expression, &table.columns, row)?;
-            effort.keep(&mut kept, &value)?;
-            values.push(value);
-        }
-        rows.push(values);
+        let values: Result<Vec<Value>, Meaningless> =
+            list.iter().map(|it| value(effort, &it.1, &table.columns, row)).collect();
+        rows.push(values?);
     }
     Ok(Table { columns: list.iter().map(|it| it.0.clone()).collect(), rows })
 }
@@ -136,21 +130,18 @@ fn order(
     mut table: Table,
     orders: &[(Expression, Order)],
 ) -> Result<Table, Meaningless> {
-    let (mut keyed, mut kept) = (Vec::new(), 0);
+    let mut keyed = Vec::new();
     for (expression, _) in orders {
         check(expression, &table.columns)?;
     }
     for row in table.rows {
-        let mut keys = Vec::new();
-        for (expression, _) in orders {
-            let key = value(effort, expression, &table.columns, &row)?;
-            effort.keep(&mut kept, &key)?;
-            keys.push(key);
-        }
-        keyed.push((keys, row));
+        let keys: Result<Vec<Value>, Meaningless> =
+            orders.iter().map(|it| value(effort, &it.0, &table.columns, &row)).collect();
+        keyed.push((keys?, row));
     }
     // Each key is looked at about as often as the number of keys has digits.
-    effort.spend(kept * u64::from(keyed.len().checked_ilog2().unwrap_or(0)))?;
+    let keys: u64 = keyed.iter().flat_map(|it| &it.0).map(weight).sum();
+    effort.spend(keys * u64::from(keyed.len().checked_ilog2().unwrap_or(0)))?;
     keyed.sort_by(|one, other| {
         for (index, (_, order)) in orders.iter().enumerate() {
             let found = compare(&one.0[index], &other.0[index]);
