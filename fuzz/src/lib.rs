@@ -16,8 +16,12 @@ mod sandbox;
 mod script;
 mod store;
 
-/// Every target by its name, which is that of its corpus and of its file in `fuzz_targets`.
-pub const TARGETS: [(&str, fn(&[u8])); 16] = [
+/// A target: its name, which is that of its corpus and of its file in `fuzz_targets`, and what it
+/// does.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: [Target; 16] = [
     ("arm", arm::arm),
     ("arm_door", sandbox::arm_door),
     ("blob_door", sandbox::blob_door),

@@ -250,8 +250,7 @@ fn evaluated(
             })
         }
         Expression::Call(name, arguments) => {
-            let values: Result<Vec<Value>, Meaningless> =
-                arguments.iter().map(|it| value(it)).collect();
+            let values: Result<Vec<Value>, Meaningless> = arguments.iter().map(value).collect();
             call(name, &values?)
         }
         Expression::All(conditions) => {
