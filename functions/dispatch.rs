@@ -17,7 +17,7 @@ use bus::Pointer;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use ledger::{Ledger, StreamName};
 use object_store::ObjectStore;
 use rules::catalog::Catalog;
@@ -47,6 +47,8 @@ use crate::{
 pub const DESK_TIME: &str = "x-goldsmith-now";
 /// The header in which the host names each invocation.
 const INVOCATION: &str = "x-azure-functions-invocationid";
+/// A GUID has 36 characters; the name goes into entries and logs.
+const LONGEST_INVOCATION: usize = 128;
 
 /// The host caps nothing here; our messages are small, so more than this is not one.
 const LARGEST_BODY: usize = 4 << 20;
@@ -140,9 +142,10 @@ impl App {
         };
         let began = std::time::Instant::now();
         // Every entry is named after its invocation, so that a lost answer is recognised.
-        let Some(invocation) = header(headers, INVOCATION) else {
-            let why =
-                "the Functions host names every invocation in `X-Azure-Functions-InvocationId`";
+        let invocation = header(headers, INVOCATION);
+        let Some(invocation) = invocation.filter(|it| it.len() <= LONGEST_INVOCATION) else {
+            let why = "the Functions host names every invocation in \
+                       `X-Azure-Functions-InvocationId`, in at most 128 characters";
             return refused(StatusCode::BAD_REQUEST, why);
         };
         info!(function = name, invocation, "Began {name}");
@@ -586,9 +589,13 @@ async fn invoke(
     let (parts, body) = request.into_parts();
     let body = match Limited::new(body, LARGEST_BODY).collect().await {
         Ok(body) => body.to_bytes(),
-        Err(_) => {
+        Err(error) if error.is::<LengthLimitError>() => {
             let why = format!("a body has at most {LARGEST_BODY} bytes");
             return refused(StatusCode::PAYLOAD_TOO_LARGE, &why);
+        }
+        Err(error) => {
+            let why = format!("the body broke off: {error}");
+            return refused(StatusCode::REQUEST_TIMEOUT, &why);
         }
     };
     // Every step keeps what it has done in the ledger alone, so that one which broke off halfway

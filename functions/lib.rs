@@ -37,6 +37,7 @@ mod outbox;
 mod record;
 mod refusal;
 mod webhook;
+mod log;
 pub mod serve;
 
 pub use context::{Context, Intent, Visit};

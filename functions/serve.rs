@@ -14,6 +14,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::log::Plain;
 use crate::{App, Settings};
 
 /// The host stops asking for nobody: a handler that exits with 0 is never started again
@@ -27,7 +28,7 @@ pub fn run() -> ExitCode {
     let filter = filter.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
     let lines = tracing_subscriber::fmt::layer().json().flatten_event(true);
     tracing_subscriber::registry()
-        .with(lines.with_writer(std::io::stdout).with_filter(filter))
+        .with(lines.with_writer(|| Plain(std::io::stdout())).with_filter(filter))
         .init();
 
     if env("GOLDSMITH_WHILE_STDIN_IS_OPEN").is_some_and(|it| it == "1") {
@@ -77,7 +78,8 @@ fn serve() -> Result<(), String> {
             .await
             .map_err(|error| format!("port {port} cannot be listened on: {error}"))?;
         info!(port, "Listening on {address}");
-        axum::serve(listener, app.router()).await.map_err(|error| error.to_string())
+        seam::serve::serve(listener, app.router(), std::future::pending()).await;
+        Ok(())
     })
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use rules::ImageName;
+use rules::plain::is_plain;
 use rules::standing::Standing;
 use rules::state::Run;
 
@@ -52,7 +53,7 @@ pub fn of_version(
 
 /// Sets a tag; what does not fit is cut.
 pub fn set(tags: &mut BTreeMap<String, String>, name: &str, value: &str) {
-    let value = value.chars().filter(|it| !it.is_control()).take(LONGEST_VALUE).collect();
+    let value = value.chars().filter(|it| is_plain(*it)).take(LONGEST_VALUE).collect();
     tags.insert(name.to_owned(), value);
 }
 
@@ -79,4 +80,20 @@ pub fn say_released(version: &arm::Version) -> bool {
 /// True when the tags say that Goldsmith made the version for this image.
 pub fn are_ours(tags: &BTreeMap<String, String>, image: &ImageName) -> bool {
     tags.get(IMAGE).is_some_and(|it| it == image.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_holds_what_azure_takes_in_plain_letters() {
+        let mut tags = BTreeMap::new();
+
+        set(&mut tags, WHY, &format!("a\u{1b}[2J\r\n\u{202e}\0{}", "ö".repeat(1 << 20)));
+
+        let value = &tags[WHY];
+        assert!(value.starts_with("a[2Jö"), "{value}");
+        assert_eq!(value.chars().count(), LONGEST_VALUE);
+    }
 }

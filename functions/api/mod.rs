@@ -5,11 +5,15 @@ use axum::http::StatusCode;
 use ledger::{Stream, StreamName};
 use rules::ImageName;
 use rules::event::Event;
+use rules::plain::is_plain;
 use rules::request::{Details, Verb, Verdict, judge};
 use serde_json::json;
 
 use crate::invocation::{HttpAnswer, HttpRequest};
 use crate::{Context, Failure};
+
+/// The longest reason, in characters: it is kept for ever, told to people and put on a tag.
+const LONGEST_WHY: usize = 1000;
 
 /// Judges a request; what is to be recorded comes with its stream.
 pub async fn handle(
@@ -86,8 +90,13 @@ fn details(request: &HttpRequest) -> Result<Details, String> {
     if body.trim().is_empty() {
         return Ok(Details::default());
     }
-    serde_json::from_str(body)
-        .map_err(|error| format!("the body is not as expected: {error}; write `{{\"why\":\"…\"}}`"))
+    let details: Details = serde_json::from_str(body).map_err(|error| {
+        format!("the body is not as expected: {error}; write `{{\"why\":\"…\"}}`")
+    })?;
+    if details.why.chars().count() > LONGEST_WHY {
+        return Err(format!("`why` has at most {LONGEST_WHY} characters; link to what is longer"));
+    }
+    Ok(details)
 }
 
 /// Whom the platform has signed in; whoever only holds the function's key is `a key holder`.
@@ -98,11 +107,33 @@ fn caller(request: &HttpRequest) -> String {
         .find(|(name, _)| name.eq_ignore_ascii_case("x-ms-client-principal-name"));
     let name = header.and_then(|(_, values)| values.first());
     let name: String = name
-        .map(|it| it.chars().filter(|it| !it.is_control()).take(128).collect())
+        .map(|it| it.chars().filter(|it| is_plain(*it)).take(128).collect())
         .unwrap_or_default();
     if name.is_empty() { "a key holder".to_owned() } else { name }
 }
 
 fn refused(status: StatusCode, why: &str) -> HttpAnswer {
     HttpAnswer { status, body: json!({ "error": why }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_why(why: &str) -> Result<Details, String> {
+        let request = serde_json::json!({
+            "Method": "POST",
+            "Body": serde_json::json!({ "why": why }).to_string(),
+        });
+        details(&serde_json::from_value(request).unwrap())
+    }
+
+    #[test]
+    fn a_reason_that_is_a_book_is_refused_and_says_what_to_do() {
+        assert!(with_why(&"é".repeat(LONGEST_WHY)).is_ok());
+
+        let why = with_why(&"é".repeat(LONGEST_WHY + 1)).unwrap_err();
+
+        assert!(why.contains("at most 1000 characters; link to"), "{why}");
+    }
 }

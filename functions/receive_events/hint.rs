@@ -2,6 +2,7 @@
 //! of an event only its type, its subject and its id are looked at, since anybody who may write in
 //! the subscription can cause one.
 
+use rules::plain::is_plain;
 use serde::Deserialize;
 
 /// The most events of one message: what Event Grid puts in one delivery at most
@@ -64,7 +65,7 @@ pub(super) fn read(body: &[u8]) -> Result<Vec<Hint>, String> {
 fn hint(event: Envelope) -> Hint {
     let Envelope { id, r#type, subject, source } = event;
     if r#type == "Goldsmith.RebuildRequested" {
-        let cut = |text: String| text.chars().filter(|it| !it.is_control()).take(128).collect();
+        let cut = |text: String| text.chars().filter(|it| is_plain(*it)).take(128).collect();
         return Hint::Rebuild { image: subject, request: cut(id), by: cut(source) };
     }
     let followed = [

@@ -79,6 +79,13 @@ pub(crate) fn send(port: u16, request: &Request) -> Option<Answer> {
     read(stream)
 }
 
+/// The status of the first answer to `bytes`; 0 when the other side hung up without one.
+pub(crate) fn send_bytes(port: u16, bytes: &[u8]) -> u16 {
+    let mut stream = connect(port);
+    let _ = stream.write_all(bytes);
+    read(stream).map_or(0, |it| it.status)
+}
+
 /// Reads the answer that is to come.
 pub(crate) fn read(mut stream: TcpStream) -> Option<Answer> {
     let mut bytes = Vec::new();

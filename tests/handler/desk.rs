@@ -160,6 +160,21 @@ impl Desk {
         client::send(self.port, &request)
     }
 
+    /// The status of the first answer to these very bytes; 0 when there is none.
+    pub(crate) fn send_bytes(&self, bytes: &[u8]) -> u16 {
+        client::send_bytes(self.port, bytes)
+    }
+
+    /// Connections on each of which these bytes are all that is ever said.
+    pub(crate) fn silent(&self, count: usize, bytes: &[u8]) -> Vec<TcpStream> {
+        let connect = |_| {
+            let mut stream = client::connect(self.port);
+            stream.write_all(bytes).unwrap();
+            stream
+        };
+        (0..count).map(connect).collect()
+    }
+
     /// Sends the first bytes of `request` and hangs up.
     pub(crate) fn send_part_of(&self, request: &Request, bytes: usize) {
         client::connect(self.port).write_all(&request.bytes()[..bytes]).unwrap();

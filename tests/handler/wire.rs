@@ -239,6 +239,77 @@ fn a_flood_of_headers_is_turned_away_and_the_next_is_served() {
 }
 
 #[test]
+fn what_is_not_http_is_turned_away_and_the_next_is_served() {
+    let desk = Desk::start();
+    let post = "POST /start_build HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+                X-Azure-Functions-InvocationId: a\r\n";
+    let head = |lines: &str| format!("{post}{lines}\r\n").into_bytes();
+    let target = |it: &str| {
+        format!("GET {it} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").into_bytes()
+    };
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".repeat(20)),
+        ("zeros", vec![0; 4096]),
+        ("HTTP/0.9", b"GET /\r\n\r\n".to_vec()),
+        ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec()),
+        ("a header without a colon", head("nonsense\r\n")),
+        ("a zero in a header", head("X: a\0b\r\n")),
+        ("a folded header", head("X: a\r\n b\r\n")),
+        ("two lengths", head("Content-Length: 1\r\nContent-Length: 2\r\n")),
+        ("a negative length", head("Content-Length: -1\r\n")),
+        ("an unknown coding", head("Transfer-Encoding: gzip\r\n")),
+        ("a chunk beyond all", {
+            let mut chunk = head("Transfer-Encoding: chunked\r\n");
+            chunk.extend(b"fffffffffffffffff\r\nx\r\n");
+            chunk
+        }),
+        ("climbing", target("/../../etc/passwd")),
+        ("climbing in disguise", target("/%2e%2e/%2e%2e/etc/passwd")),
+        ("an escaped slash", target("/..%2f..%2fetc%2fpasswd")),
+        ("a zero in a path", target("/start_build%00")),
+        ("no UTF-8", target("/%ff%fe")),
+        ("empty pieces", target("//start_build//")),
+        ("a path of 60,000 characters", target(&format!("/{}", "x".repeat(60_000)))),
+        ("another host", target("http://evil.example/start_build")),
+        ("a name that is no name", head(&format!("{}: x\r\n", "x".repeat(200)))),
+    ];
+    for (what, bytes) in cases {
+        let began = Instant::now();
+        let status = desk.send_bytes(&bytes);
+        assert!(matches!(status, 0 | 200 | 400..=499), "{what}: {status}");
+        assert!(began.elapsed() < Duration::from_secs(20), "{what} keeps us waiting");
+    }
+    // A name of an invocation goes into entries and logs.
+    let long = Request::new("POST", "/start_build").invocation(&"x".repeat(129));
+    assert_eq!(desk.send(long.sized(&message(b"x"))).status, 400);
+
+    assert_eq!(desk.send_bytes(b"GET / HTTP/1.0\r\n\r\n"), 200);
+    assert_eq!(desk.send(Request::new("GET", "/")).status, 200);
+    desk.is_alive();
+}
+
+#[test]
+fn hundreds_who_say_nothing_keep_the_host_out_of_nothing() {
+    let desk = Desk::start();
+    let unfinished = Request::new("POST", "/start_build").invocation("slow").sized(&message(b"x"));
+    let unfinished = unfinished.bytes();
+    let silent = [
+        desk.silent(100, b""),
+        desk.silent(100, b"POST /start_build HTTP/1.1\r\nHost: "),
+        desk.silent(100, &unfinished[..unfinished.len() - 1]),
+    ];
+
+    let began = Instant::now();
+    let answer =
+        desk.send(Request::new("POST", "/start_build").invocation("a").sized(&message(b"y")));
+
+    assert_eq!(answer.status, 200);
+    assert!(began.elapsed() < Duration::from_secs(20), "it waited for those who are silent");
+    drop(silent);
+    desk.is_alive();
+}
+
+#[test]
 fn a_connection_that_breaks_off_and_a_body_that_drips_stop_nobody_else() {
     let desk = Desk::start();
     let whole = Request::new("POST", "/start_build").invocation("cut").chunked(&message(b"x"), 16);

@@ -238,6 +238,10 @@ impl Arm {
 
     /// The path and query of `link` below our endpoint, when it leads there.
     pub(crate) fn own_path(&self, link: &str) -> Option<String> {
+        // Which host such a link leads to depends on who reads it.
+        if link.contains(|it: char| it == '\\' || !it.is_ascii_graphic()) {
+            return None;
+        }
         if link.starts_with('/') && !link.starts_with("//") {
             return Some(link.to_owned());
         }

@@ -11,7 +11,7 @@ pub(crate) fn readable(text: &str, limit: usize) -> String {
             shown.push('…');
             break;
         }
-        if letter.is_control() {
+        if !rules::plain::is_plain(letter) {
             shown.extend(letter.escape_default());
         } else {
             shown.push(letter);
@@ -61,6 +61,7 @@ mod tests {
     #[test]
     fn control_characters_are_escaped() {
         assert_eq!(readable("a\r\n\u{1b}[31mb", 50), "a\\r\\n\\u{1b}[31mb");
+        assert_eq!(readable("a\u{202e}b\u{2028}", 50), "a\\u{202e}b\\u{2028}");
     }
 
     #[test]

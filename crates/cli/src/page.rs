@@ -1,10 +1,12 @@
 //! Text in columns: what a row is about, and beside it its sentence, wrapped below itself.
 
+use rules::plain::one_line;
 use textwrap::{Options, WordSplitter};
 
 /// A row of at most `width` columns, a line break at its end: `head`, then `sentence`, whose further
 /// lines begin in column `below`. Names are not divided at their hyphens.
 pub fn wrap(width: usize, head: &str, below: usize, sentence: &str) -> String {
+    let sentence = &one_line(sentence);
     if sentence.is_empty() {
         return format!("{}\n", head.trim_end());
     }
@@ -26,6 +28,14 @@ mod tests {
         let text = wrap(25, "web  ", 5, "it has CVE-2026-41107 in it");
 
         assert_eq!(text, "web  it has\n     CVE-2026-41107 in it\n");
+    }
+
+    #[test]
+    fn a_sentence_with_line_breaks_makes_no_line_of_its_own() {
+        let text =
+            wrap(80, "web  ", 5, "held: x\n2026-09-08 12:00  web 1.0.0  released\r\n\u{2028}");
+
+        assert_eq!(text.lines().count(), 1, "{text}");
     }
 
     #[test]

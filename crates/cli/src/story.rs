@@ -197,13 +197,17 @@ pub fn sentence(event: &Event, by: &str) -> String {
             format!("replicated to {}, hidden still", joined(regions))
         }
         Event::ReleaseRequested { ring, look_at, .. } => {
-            format!("ring {} was asked for; looked at again {}", ring + 1, instant(*look_at))
+            format!(
+                "ring {} was asked for; looked at again {}",
+                ring.saturating_add(1),
+                instant(*look_at)
+            )
         }
         Event::ReleasePaused { ring, because, .. } => {
-            format!("ring {} waits: {because}", ring + 1)
+            format!("ring {} waits: {because}", ring.saturating_add(1))
         }
         Event::RingReleased { ring, name, regions, .. } => {
-            format!("released to ring {} `{name}`: {}", ring + 1, joined(regions))
+            format!("released to ring {} `{name}`: {}", ring.saturating_add(1), joined(regions))
         }
         Event::RunReleased { .. } => "released everywhere".to_owned(),
         Event::RunFailed { reason, .. } => format!("run failed: {reason}"),
@@ -215,7 +219,9 @@ pub fn sentence(event: &Event, by: &str) -> String {
         }
         Event::BuildTidied { .. } => "the build is tidied".to_owned(),
 
-        Event::ApprovalGranted { ring, by, .. } => format!("{by} approved ring {}", ring + 1),
+        Event::ApprovalGranted { ring, by, .. } => {
+            format!("{by} approved ring {}", ring.saturating_add(1))
+        }
         Event::ImageHeld { by, why, until } => {
             format!("held by {by}{}: {why}", until_text(*until))
         }

@@ -13,6 +13,9 @@ use crate::problem::Problem;
 /// lines of nested aliases would otherwise fill the memory.
 const MOST_NODES: usize = 100_000;
 
+/// How deep values may stand in values: reading one takes stack, and no catalog is deeper than ten.
+const MOST_DEPTH: usize = 64;
+
 /// Reads every document of `source`. The problems are those that are not about a schema: a syntax
 /// error (the parser gives one and stops), repeated keys, aliases of nothing, foreign tags.
 pub fn parse(source: &Arc<Source>) -> (Vec<Node>, Vec<Problem>) {
@@ -21,6 +24,7 @@ pub fn parse(source: &Arc<Source>) -> (Vec<Node>, Vec<Problem>) {
         source,
         anchors: BTreeMap::new(),
         nodes: 0,
+        depth: 0,
         problems: Vec::new(),
     };
     let mut documents = Vec::new();
@@ -42,6 +46,8 @@ struct Reader<'a> {
     source: &'a Arc<Source>,
     anchors: BTreeMap<usize, Node>,
     nodes: usize,
+    /// How many values stand around the next one.
+    depth: usize,
     problems: Vec<Problem>,
 }
 
@@ -84,6 +90,18 @@ impl<'a> Reader<'a> {
     /// The value that begins with `event`; none when the text ends in a syntax error before it does.
     fn node(&mut self, event: Event<'a>, span: Span) -> Option<Node> {
         self.count(1, span)?;
+        if self.depth == MOST_DEPTH {
+            let message = format!("more than {MOST_DEPTH} values, each inside the one before");
+            self.problems.push(Problem::new(self.place(span), message));
+            return None;
+        }
+        self.depth += 1;
+        let node = self.value(event, span);
+        self.depth -= 1;
+        node
+    }
+
+    fn value(&mut self, event: Event<'a>, span: Span) -> Option<Node> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let value = self.scalar(&text, style, tag.as_deref(), span);
@@ -281,6 +299,16 @@ mod tests {
 
     fn problems(text: &str) -> Vec<String> {
         parse(&source(text)).1.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn values_deeper_than_any_stack_are_a_problem_and_not_a_crash() {
+        for text in ["[".repeat(40_000), "a: ".to_owned() + &"{a: ".repeat(40_000)] {
+            assert!(!problems(&text).is_empty());
+        }
+        let indented: Vec<String> = (0..200).map(|it| " ".repeat(it) + "a:").collect();
+        assert!(problems(&indented.join("\n"))[0].contains("more than 64 values, each inside"));
+        assert!(problems(&format!("a: {}1{}", "[".repeat(60), "]".repeat(60))).is_empty());
     }
 
     #[test]

@@ -6,12 +6,8 @@ const LONGEST: usize = 512;
 /// `text` cut to 512 characters, each control character and each mark that turns the direction of
 /// writing replaced.
 pub(crate) fn harmless(text: &str) -> String {
-    let turns = |letter: char| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.trim()
-        .chars()
-        .take(LONGEST)
-        .map(|it| if it.is_control() || turns(it) { '\u{fffd}' } else { it })
-        .collect()
+    let plain = |it| if rules::plain::is_plain(it) { it } else { '\u{fffd}' };
+    text.trim().chars().take(LONGEST).map(plain).collect()
 }
 
 #[cfg(test)]

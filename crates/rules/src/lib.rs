@@ -2,6 +2,7 @@
 //! Azure types.
 
 pub mod name;
+pub mod plain;
 pub mod catalog;
 pub mod version;
 pub mod trigger;

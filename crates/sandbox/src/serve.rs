@@ -11,6 +11,7 @@ use axum::http::HeaderValue;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::serve::ListenerExt;
+use seam::serve::serve;
 use tls_listener::TlsListener;
 use tls_listener::rustls::TlsAcceptor;
 use tokio::net::{TcpListener, TcpStream};
@@ -73,15 +74,13 @@ impl Door {
         let task = match certificate {
             None => {
                 let listener = listener.tap_io(|stream| prompt(stream));
-                let served = axum::serve(listener, router).with_graceful_shutdown(stopped);
-                tokio::spawn(async move { served.await })
+                tokio::spawn(serve(listener, router, stopped))
             }
             Some(certificate) => {
                 let tls = TlsAcceptor::from(certificate.server());
                 let listener = TlsListener::new(tls, listener);
                 let listener = listener.tap_io(|stream| prompt(stream.get_ref().0));
-                let served = axum::serve(listener, router).with_graceful_shutdown(stopped);
-                tokio::spawn(async move { served.await })
+                tokio::spawn(serve(listener, router, stopped))
             }
         };
         Server { url: url(secure, address), stop: Some(stop), task }
@@ -114,7 +113,7 @@ async fn held(holds: &Holds, secure: bool, mut request: Request, next: Next) -> 
 pub struct Server {
     url: String,
     stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<io::Result<()>>,
+    task: JoinHandle<()>,
 }
 
 impl Server {

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod endpoint;
 pub mod internet;
 pub mod local;
+pub mod serve;
 pub mod outbound;
 mod credential;
 pub mod tokens;

@@ -7,6 +7,7 @@ use contract::Violation;
 use ledger::StreamName;
 use rules::catalog::Catalog;
 use rules::event::Event;
+use rules::plain::one_line;
 use sandbox::azure::Calls;
 
 use super::follower::{Follower, Lost, Noted};
@@ -128,7 +129,7 @@ impl<'a> Reporter<'a> {
         match self.manner {
             Manner::Drawn(_) => page::wrap(self.terminal.width, &head, head.len(), &sentence),
             // A line for each, whoever reads them.
-            Manner::Json | Manner::Plain => format!("{head}{sentence}"),
+            Manner::Json | Manner::Plain => format!("{head}{}", one_line(&sentence)),
         }
     }
 
@@ -137,7 +138,8 @@ impl<'a> Reporter<'a> {
         match self.manner {
             Manner::Json => self.json(lines::dead_lettered(queue, message_id, reason)),
             Manner::Plain | Manner::Drawn(_) => {
-                self.say(&format!("message {message_id} of {queue} was dead-lettered: {reason}"));
+                let text = format!("message {message_id} of {queue} was dead-lettered: {reason}");
+                self.say(&one_line(&text));
             }
         }
     }

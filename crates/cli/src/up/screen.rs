@@ -7,12 +7,14 @@ use chrono::{DateTime, Utc};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rules::ImageName;
 use rules::catalog::{Catalog, Schedule};
+use rules::plain::one_line;
 use rules::schedule;
 use rules::state::State;
 use sandbox::azure::Calls;
 
 use super::follower::Follower;
 use super::{ending, stage};
+use crate::terminal::shown;
 
 /// Lines at the bottom of a terminal, redrawn in place.
 #[derive(Debug)]
@@ -55,14 +57,14 @@ impl Screen {
             let next = self.schedules.get(image).and_then(|it| next(it, now));
             let (station, message) = place(&followed.state, next.as_deref());
             bar.set_position(station);
-            bar.set_message(message);
+            bar.set_message(shown(&one_line(&message), false).into_owned());
         }
     }
 
     /// Says something above the lines.
     pub fn say(&self, text: &str) {
         // Nobody to hear it is no reason to stop.
-        let _ = self.all.println(text.trim_end());
+        let _ = self.all.println(shown(text.trim_end(), true));
     }
 
     /// Takes the lines away.

@@ -4,12 +4,16 @@
 use super::ending::may_have_published;
 use super::retiring::hide_now;
 use super::{
-    ChildrenDue, Claim, Hold, Notice, OpenIntent, Pin, Plan, Run, Stage, Stamp, State, WrongMove,
+    ChildrenDue, Claim, Hold, LAST, Notice, OpenIntent, Pin, Plan, Run, Stage, Stamp, State,
+    WrongMove,
 };
 use crate::VersionNumber;
 use crate::event::{Event, Retirement};
 use crate::standing::Standing;
 use crate::wake::{Function, Task};
+
+/// The most minutes that a build can have taken: Image Builder gives up after 960.
+const LONGEST_BUILD: i64 = 960;
 
 impl State {
     /// Returns the state after `event`, which is part of the entry `stamp`.
@@ -17,6 +21,7 @@ impl State {
     /// # Errors
     /// [`WrongMove`] when `event` cannot follow what has happened; the entry must not be written.
     pub fn after(mut self, stamp: Stamp, event: &Event) -> Result<State, WrongMove> {
+        let stamp = Stamp { at: stamp.at.min(LAST), ..stamp };
         let wrong = |because: &str| Err(WrongMove::new(event, because.to_owned()));
         let soon = |function| Task { seq: stamp.seq, function, generation: 0, due: stamp.at };
         let later = |function, due| Task { seq: stamp.seq, function, generation: 0, due };
@@ -92,7 +97,7 @@ impl State {
                 run.stage = Stage::Built;
                 run.staging_group = staging_group.clone();
                 run.task = Some(soon(Function::StartScan));
-                self.build_minutes = Some(*minutes);
+                self.build_minutes = Some((*minutes).clamp(0, LONGEST_BUILD));
             }
             Event::BuildFailed { version, reason, published, staging_group } => {
                 let early = |it: &Stage| {

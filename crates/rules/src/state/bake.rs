@@ -1,8 +1,8 @@
 //! How a run waits between its rings: for a ring's bake time, or for a person.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 
-use super::{Run, Stage, Stamp};
+use super::{LAST, Run, Stage, Stamp};
 use crate::wake::{Function, Task};
 
 impl Run {
@@ -13,7 +13,8 @@ impl Run {
         self.task = self.plan.get(ring).map(|planned| {
             // Nobody released anything before the first ring that could bake.
             let hours = if ring == 0 { 0 } else { planned.bake_hours };
-            let due: DateTime<Utc> = stamp.at + TimeDelta::hours(i64::from(hours));
+            let due = stamp.at.checked_add_signed(TimeDelta::hours(i64::from(hours)));
+            let due = due.unwrap_or(LAST);
             Task { seq: stamp.seq, function: Function::ReleaseVersion, generation: 0, due }
         });
     }

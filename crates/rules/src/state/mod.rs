@@ -20,6 +20,11 @@ use crate::trigger::Trigger;
 use crate::wake::Task;
 use crate::{ImageName, Region, VersionNumber};
 
+/// An instant that no ledger of ours reaches. A stamp beyond it counts as it, so that there is always
+/// a later one to wait for.
+const LAST: DateTime<Utc> =
+    DateTime::from_timestamp(253_402_300_799, 0).expect("the year 9999 is in the calendar");
+
 /// How long a request may be under way: a claim holds until `send_before` plus this.
 pub const REQUEST_TIMEOUT: TimeDelta = TimeDelta::seconds(30);
 
@@ -319,7 +324,8 @@ impl State {
     /// Whether `target` may be written: nobody else holds a claim on it at `now`.
     pub fn claim(&self, target: &str, now: DateTime<Utc>) -> Claim {
         let Some(open) = self.intents.get(target) else { return Claim::Free };
-        let free_at = open.send_before + REQUEST_TIMEOUT;
+        let free_at = open.send_before.checked_add_signed(REQUEST_TIMEOUT);
+        let free_at = free_at.unwrap_or(DateTime::<Utc>::MAX_UTC);
         if now >= free_at { Claim::Free } else { Claim::NotBefore(free_at) }
     }
 

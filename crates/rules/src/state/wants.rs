@@ -46,7 +46,10 @@ impl State {
     /// What has been due for longer than its function's patience: a message was lost, or its
     /// chain of looks broke off.
     pub fn overdue(&self, now: DateTime<Utc>) -> Vec<Wake> {
-        let late = |wake: &Wake| now > wake.task.due + wake.task.function.patience();
+        let late = |wake: &Wake| {
+            let patience = wake.task.function.patience();
+            wake.task.due.checked_add_signed(patience).is_some_and(|it| now > it)
+        };
         self.wants().into_iter().filter(late).collect()
     }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::effort::{Effort, weight};
 use super::expression::{Meaningless, check, value};
 use super::parser::{Expression, Order, Query, Step};
 use super::value::{compare, is_true};
@@ -19,15 +20,20 @@ pub(super) struct Table {
 
 /// Runs `query` over `table`.
 pub(super) fn run(query: &Query, table: Table) -> Result<Table, Meaningless> {
-    query.steps.iter().try_fold(table, step)
+    let effort = Effort::of_a_query();
+    query.steps.iter().try_fold(table, |table, operator| {
+        let whole: u64 = table.rows.iter().flatten().map(weight).sum();
+        effort.spend(whole)?;
+        step(&effort, table, operator)
+    })
 }
 
-fn step(mut table: Table, step: &Step) -> Result<Table, Meaningless> {
+fn step(effort: &Effort, mut table: Table, step: &Step) -> Result<Table, Meaningless> {
     match step {
         Step::Where(condition) => {
             let mut rows = Vec::new();
             for row in table.rows {
-                if is_true(&value(condition, &table.columns, &row)?) {
+                if is_true(&value(effort, condition, &table.columns, &row)?) {
                     rows.push(row);
                 }
             }
@@ -38,11 +44,11 @@ fn step(mut table: Table, step: &Step) -> Result<Table, Meaningless> {
         Step::Extend(list) => {
             for (name, expression) in list {
                 check(expression, &table.columns)?;
-                extend(&mut table, name, expression)?;
+                extend(effort, &mut table, name, expression)?;
             }
             Ok(table)
         }
-        Step::Project(list) => project(&table, list),
+        Step::Project(list) => project(effort, &table, list),
         Step::ProjectAway(names) => {
             let keep: Vec<usize> = (0..table.columns.len())
                 .filter(|it| !names.contains(&table.columns[*it]))
@@ -56,9 +62,9 @@ fn step(mut table: Table, step: &Step) -> Result<Table, Meaningless> {
                     .collect(),
             })
         }
-        Step::Order(orders) => order(table, orders),
+        Step::Order(orders) => order(effort, table, orders),
         Step::Top(most, orders) => {
-            let mut table = order(table, orders)?;
+            let mut table = order(effort, table, orders)?;
             table.rows.truncate(*most);
             Ok(table)
         }
@@ -70,9 +76,9 @@ fn step(mut table: Table, step: &Step) -> Result<Table, Meaningless> {
             columns: vec!["Count".to_owned()],
             rows: vec![vec![json!(table.rows.len())]],
         }),
-        Step::Summarize { count, by } => summarize(&table, count, by),
+        Step::Summarize { count, by } => summarize(effort, &table, count, by),
         Step::Distinct(list) => {
-            let mut distinct = project(&table, list)?;
+            let mut distinct = project(effort, &table, list)?;
             let mut seen = std::collections::BTreeSet::new();
             distinct.rows.retain(|row| seen.insert(json!(row).to_string()));
             Ok(distinct)
@@ -80,10 +86,15 @@ fn step(mut table: Table, step: &Step) -> Result<Table, Meaningless> {
     }
 }
 
-fn extend(table: &mut Table, name: &str, expression: &Expression) -> Result<(), Meaningless> {
+fn extend(
+    effort: &Effort,
+    table: &mut Table,
+    name: &str,
+    expression: &Expression,
+) -> Result<(), Meaningless> {
     let position = table.columns.iter().position(|it| it == name);
     for row in &mut table.rows {
-        let value = value(expression, &table.columns, row)?;
+        let value = value(effort, expression, &table.columns, row)?;
         match position {
             Some(position) => row[position] = value,
             None => row.push(value),
@@ -95,29 +106,40 @@ fn extend(table: &mut Table, name: &str, expression: &Expression) -> Result<(), 
     Ok(())
 }
 
-fn project(table: &Table, list: &[(String, Expression)]) -> Result<Table, Meaningless> {
+fn project(
+    effort: &Effort,
+    table: &Table,
+    list: &[(String, Expression)],
+) -> Result<Table, Meaningless> {
     for (_, expression) in list {
         check(expression, &table.columns)?;
     }
     let mut rows = Vec::new();
     for row in &table.rows {
         let values: Result<Vec<Value>, Meaningless> =
-            list.iter().map(|it| value(&it.1, &table.columns, row)).collect();
+            list.iter().map(|it| value(effort, &it.1, &table.columns, row)).collect();
         rows.push(values?);
     }
     Ok(Table { columns: list.iter().map(|it| it.0.clone()).collect(), rows })
 }
 
-fn order(mut table: Table, orders: &[(Expression, Order)]) -> Result<Table, Meaningless> {
+fn order(
+    effort: &Effort,
+    mut table: Table,
+    orders: &[(Expression, Order)],
+) -> Result<Table, Meaningless> {
     let mut keyed = Vec::new();
     for (expression, _) in orders {
         check(expression, &table.columns)?;
     }
     for row in table.rows {
         let keys: Result<Vec<Value>, Meaningless> =
-            orders.iter().map(|it| value(&it.0, &table.columns, &row)).collect();
+            orders.iter().map(|it| value(effort, &it.0, &table.columns, &row)).collect();
         keyed.push((keys?, row));
     }
+    // Each key is looked at about as often as the number of keys has digits.
+    let keys: u64 = keyed.iter().flat_map(|it| &it.0).map(weight).sum();
+    effort.spend(keys * u64::from(keyed.len().checked_ilog2().unwrap_or(0)))?;
     keyed.sort_by(|one, other| {
         for (index, (_, order)) in orders.iter().enumerate() {
             let found = compare(&one.0[index], &other.0[index]);
@@ -133,11 +155,12 @@ fn order(mut table: Table, orders: &[(Expression, Order)]) -> Result<Table, Mean
 }
 
 fn summarize(
+    effort: &Effort,
     table: &Table,
     count: &str,
     by: &[(String, Expression)],
 ) -> Result<Table, Meaningless> {
-    let groups = project(table, by)?;
+    let groups = project(effort, table, by)?;
     let mut counts: BTreeMap<String, (Vec<Value>, u64)> = BTreeMap::new();
     for row in groups.rows {
         let key = json!(row).to_string();

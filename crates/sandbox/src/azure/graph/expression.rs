@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::effort::{Effort, weight};
 use super::parser::{Expression, Operator};
 use super::value::{holds, is_true, text};
 
@@ -25,6 +26,9 @@ pub(super) fn check(expression: &Expression, columns: &[String]) -> Result<(), M
             }
             arguments.iter().try_for_each(|it| check(it, columns))
         }
+        Expression::All(list) | Expression::Any(list) => {
+            list.iter().try_for_each(|it| check(it, columns))
+        }
         Expression::Binary(_, left, right) => {
             check(left, columns)?;
             check(right, columns)
@@ -45,16 +49,29 @@ fn column(name: &str, columns: &[String]) -> Result<usize, Meaningless> {
 
 /// What `expression` is worth in `row`.
 pub(super) fn value(
+    effort: &Effort,
     expression: &Expression,
     columns: &[String],
     row: &[Value],
 ) -> Result<Value, Meaningless> {
+    let found = evaluated(effort, expression, columns, row)?;
+    effort.spend(weight(&found))?;
+    Ok(found)
+}
+
+fn evaluated(
+    effort: &Effort,
+    expression: &Expression,
+    columns: &[String],
+    row: &[Value],
+) -> Result<Value, Meaningless> {
+    let value = |expression| value(effort, expression, columns, row);
     match expression {
         Expression::Literal(value) => Ok(value.clone()),
         Expression::Column(name) => Ok(row[column(name, columns)?].clone()),
         Expression::Member(inside, member) => {
-            let inside = value(inside, columns, row)?;
-            let member = value(member, columns, row)?;
+            let inside = value(inside)?;
+            let member = value(member)?;
             Ok(match (&member, &inside) {
                 (Value::String(name), Value::Object(_)) => inside[name.as_str()].clone(),
                 (Value::Number(index), Value::Array(items)) => {
@@ -65,27 +82,34 @@ pub(super) fn value(
             })
         }
         Expression::Call(name, arguments) => {
-            let values: Result<Vec<Value>, Meaningless> =
-                arguments.iter().map(|it| value(it, columns, row)).collect();
+            let values: Result<Vec<Value>, Meaningless> = arguments.iter().map(value).collect();
             call(name, &values?)
         }
-        Expression::Binary(Operator::And, left, right) => {
-            let left = is_true(&value(left, columns, row)?);
-            Ok(json!(left && is_true(&value(right, columns, row)?)))
+        Expression::All(conditions) => {
+            for condition in conditions {
+                if !is_true(&value(condition)?) {
+                    return Ok(json!(false));
+                }
+            }
+            Ok(json!(true))
         }
-        Expression::Binary(Operator::Or, left, right) => {
-            let left = is_true(&value(left, columns, row)?);
-            Ok(json!(left || is_true(&value(right, columns, row)?)))
+        Expression::Any(conditions) => {
+            for condition in conditions {
+                if is_true(&value(condition)?) {
+                    return Ok(json!(true));
+                }
+            }
+            Ok(json!(false))
         }
         Expression::Binary(operator, left, right) => {
-            let (left, right) = (value(left, columns, row)?, value(right, columns, row)?);
+            let (left, right) = (value(left)?, value(right)?);
             Ok(json!(holds(*operator, &left, &right)))
         }
         Expression::In { value: inside, list, folded, negated } => {
-            let found = value(inside, columns, row)?;
+            let found = value(inside)?;
             let mut is_there = false;
             for item in list {
-                let item = value(item, columns, row)?;
+                let item = value(item)?;
                 let operator = if *folded { Operator::EqualFolded } else { Operator::Equal };
                 is_there |= holds(operator, &found, &item);
             }

@@ -79,11 +79,10 @@ pub(super) fn words(query: &str) -> Result<Vec<Placed>, Unreadable> {
 }
 
 fn word(rest: &str) -> Option<(Token, usize)> {
-    let lower = rest.to_ascii_lowercase();
     for joined in JOINED {
-        let ends = lower[joined.len().min(lower.len())..].chars().next();
-        let whole = !ends.is_some_and(|it| it.is_ascii_alphanumeric() || it == '_');
-        if lower.starts_with(joined) && whole {
+        let Some((begins, ends)) = rest.split_at_checked(joined.len()) else { continue };
+        let whole = !ends.starts_with(|it: char| it.is_ascii_alphanumeric() || it == '_');
+        if begins.eq_ignore_ascii_case(joined) && whole {
             return Some((Token::Name(joined.to_owned()), joined.len()));
         }
     }

@@ -6,6 +6,7 @@ mod parser;
 mod value;
 mod expression;
 mod evaluate;
+mod effort;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

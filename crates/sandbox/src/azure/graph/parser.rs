@@ -5,6 +5,16 @@ use serde_json::{Value, json};
 
 use super::lexer::{Placed, Token, Unreadable, words};
 
+/// How deep brackets may stand in brackets: whoever reads a tree has only so much stack.
+const MOST_DEPTH: usize = 32;
+
+/// The most arguments of a function, which is what `strcat` takes
+/// (<https://learn.microsoft.com/kusto/query/strcat-function>).
+const MOST_ARGUMENTS: usize = 64;
+
+/// How many members of members one value may name, `a.b.c`.
+const MOST_MEMBERS: usize = 24;
+
 /// A whole query.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Query {
@@ -43,6 +53,10 @@ pub(super) enum Expression {
     Member(Box<Expression>, Box<Expression>),
     /// A function in lower case.
     Call(String, Vec<Expression>),
+    /// All of them hold: `and`.
+    All(Vec<Expression>),
+    /// One of them holds: `or`.
+    Any(Vec<Expression>),
     /// Two sides of an operator.
     Binary(Operator, Box<Expression>, Box<Expression>),
     /// `in`, `in~` and their opposites.
@@ -56,8 +70,6 @@ pub(super) enum Expression {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operator {
-    And,
-    Or,
     Equal,
     NotEqual,
     EqualFolded,
@@ -81,7 +93,7 @@ pub(super) fn parse(query: &str) -> Result<Query, Unreadable> {
     let words = words(query)?;
     let lines = query.lines().count().max(1);
     let last = query.lines().last().map_or(0, str::len);
-    let mut parser = Parser { words, next: 0, end: (lines, last) };
+    let mut parser = Parser { words, next: 0, end: (lines, last), depth: 0 };
     parser.query()
 }
 
@@ -90,6 +102,8 @@ struct Parser {
     next: usize,
     /// Where the query ends, for faults there.
     end: (usize, usize),
+    /// How many expressions stand around the next word.
+    depth: usize,
 }
 
 impl Parser {
@@ -291,19 +305,24 @@ impl Parser {
     }
 
     fn expression(&mut self) -> Result<Expression, Unreadable> {
-        let mut left = self.conjunction()?;
-        while self.take_word("or") {
-            left = binary(Operator::Or, left, self.conjunction()?);
+        self.depth += 1;
+        if self.depth > MOST_DEPTH {
+            return Err(self.fault("less depth"));
         }
-        Ok(left)
+        let mut all = vec![self.conjunction()?];
+        while self.take_word("or") {
+            all.push(self.conjunction()?);
+        }
+        self.depth -= 1;
+        Ok(one_or(Expression::Any, all))
     }
 
     fn conjunction(&mut self) -> Result<Expression, Unreadable> {
-        let mut left = self.comparison()?;
+        let mut all = vec![self.comparison()?];
         while self.take_word("and") {
-            left = binary(Operator::And, left, self.comparison()?);
+            all.push(self.comparison()?);
         }
-        Ok(left)
+        Ok(one_or(Expression::All, all))
     }
 
     fn comparison(&mut self) -> Result<Expression, Unreadable> {
@@ -369,7 +388,7 @@ impl Parser {
 
     fn value(&mut self) -> Result<Expression, Unreadable> {
         let mut value = self.primary()?;
-        loop {
+        for _ in 0..MOST_MEMBERS {
             if self.take_sign(".") {
                 let member = Expression::Literal(json!(self.name()?));
                 value = Expression::Member(Box::new(value), Box::new(member));
@@ -381,6 +400,7 @@ impl Parser {
                 return Ok(value);
             }
         }
+        Err(self.fault("fewer members of members"))
     }
 
     fn primary(&mut self) -> Result<Expression, Unreadable> {
@@ -409,7 +429,11 @@ impl Parser {
             Token::Name(name) => {
                 self.next += 1;
                 if self.take_sign("(") {
-                    return Ok(Expression::Call(name.to_ascii_lowercase(), self.arguments()?));
+                    let arguments = self.arguments()?;
+                    if arguments.len() > MOST_ARGUMENTS {
+                        return Err(self.fault("fewer arguments"));
+                    }
+                    return Ok(Expression::Call(name.to_ascii_lowercase(), arguments));
                 }
                 Ok(match name.as_str() {
                     "true" => Expression::Literal(json!(true)),
@@ -424,6 +448,16 @@ impl Parser {
 
 fn binary(operator: Operator, left: Expression, right: Expression) -> Expression {
     Expression::Binary(operator, Box::new(left), Box::new(right))
+}
+
+fn one_or(several: fn(Vec<Expression>) -> Expression, mut all: Vec<Expression>) -> Expression {
+    match all.pop() {
+        Some(only) if all.is_empty() => only,
+        last => {
+            all.extend(last);
+            several(all)
+        }
+    }
 }
 
 fn own_name(expression: &Expression, index: usize) -> String {

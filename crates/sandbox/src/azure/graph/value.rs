@@ -53,8 +53,6 @@ pub(super) fn holds(operator: Operator, left: &Value, right: &Value) -> bool {
         Operator::NotStartsWith => !folded(left).starts_with(&folded(right)),
         Operator::EndsWith => folded(left).ends_with(&folded(right)),
         Operator::NotEndsWith => !folded(left).ends_with(&folded(right)),
-        Operator::And => is_true(left) && is_true(right),
-        Operator::Or => is_true(left) || is_true(right),
     }
 }
 
