@@ -134,7 +134,7 @@ impl Context {
 
     /// Records what is about to be written, and returns the permit to write it. An intent for the
     /// same thing whose time has passed without an outcome gets its outcome here: whoever comes
-    /// again has read the resource, which shows nothing of it.
+    /// again has read the resource, and nothing is under way any more.
     ///
     /// # Errors
     /// [`Failure::Later`] while somebody else may still be writing the same thing, or when the
@@ -147,11 +147,12 @@ impl Context {
 
         let mut events = Vec::new();
         if let Some(open) = visit.state().intents.get(&intent.target) {
-            let because = "its time has passed, and nothing shows it".to_owned();
+            let because =
+                "whoever recorded it has not come back, and its time has passed".to_owned();
             events.push(Event::EffectSettled {
                 target: intent.target.clone(),
                 operation: open.operation,
-                outcome: Outcome::NotSent { because },
+                outcome: Outcome::Unknown { because },
             });
         }
         let send_before = self.now + SEND_WITHIN;

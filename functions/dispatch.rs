@@ -18,11 +18,12 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use ledger::{Ledger, StreamName};
+use ledger::{Ledger, Stream, StreamName};
 use object_store::ObjectStore;
 use rules::catalog::Catalog;
 use rules::event::Event;
 use rules::pace;
+use rules::state::State;
 use rules::trigger::Trigger;
 use rules::wake::{Function, Subject};
 use seam::{Clock, Endpoint, Outbound, Tokens, ToldClock, Wire};
@@ -374,15 +375,16 @@ impl App {
                 Err(Failure::Ledger(why)) => return Err(Ill(why)),
             };
 
-            if !events.is_empty() {
-                let appended = self.ledger.append(&mut visit.stream, cx.draft(events)).await;
-                match appended.map_err(Failure::from) {
-                    Ok(_) => {}
+            let before = if events.is_empty() {
+                before
+            } else {
+                match self.record(cx, &mut visit.stream, before, events).await {
+                    Ok(before) => before,
                     Err(Failure::Overtaken) => continue,
                     Err(Failure::Ledger(why)) => return Err(Ill(why)),
                     Err(other) => return Err(Ill(format!("{other:?}"))),
                 }
-            }
+            };
             self.send_new(cx, &pointer.image, &before, &visit.stream.state).await?;
             if let Some((next, at)) = again {
                 let at = pace::due(&next.to_string(), at, cx.now, &cx.arm.left());
@@ -394,6 +396,42 @@ impl App {
         let (next, at) = self.next_try(cx, pointer, None);
         self.send(cx, &next, at).await?;
         Ok(Visited::Done)
+    }
+
+    /// Appends what a step has to say to `stream`, whose state is `before`; returns the state that it
+    /// was appended to. What was done on Azure is told even when another step was faster meanwhile:
+    /// the rest of it where it still fits, and what became of the intent in any case.
+    ///
+    /// # Errors
+    /// [`Failure::Overtaken`] when it has to be decided again.
+    async fn record(
+        &self,
+        cx: &Context,
+        stream: &mut Stream,
+        mut before: State,
+        mut events: Vec<Event>,
+    ) -> Result<State, Failure> {
+        let is_outcome = |it: &Event| matches!(it, Event::EffectSettled { .. });
+        let mut whole = true;
+        for _ in 0..DECISIONS {
+            let appended = self.ledger.append(stream, cx.draft(events.clone())).await;
+            match appended.map_err(Failure::from) {
+                Ok(_) if whole => return Ok(before),
+                Ok(_) => return Err(Failure::Overtaken),
+                Err(Failure::Overtaken) if events.iter().any(is_outcome) => {
+                    *stream = self.ledger.read(&stream.name).await?;
+                    before = stream.state.clone();
+                }
+                // It does not follow from what the other step has recorded.
+                Err(Failure::Never { .. }) if whole && events.iter().any(is_outcome) => {
+                    events.retain(is_outcome);
+                    whole = false;
+                }
+                Err(Failure::Never { .. }) if !whole => return Err(Failure::Overtaken),
+                Err(failure) => return Err(failure),
+            }
+        }
+        Err(Failure::Overtaken)
     }
 
     /// The message that tries the wish of `pointer` again, and when: after the usual back-off, and

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::kills::SPEED;
-use crate::up::{Up, goldsmith, here, signal, within};
+use crate::up::{Up, goldsmith, here, signal, verify_wire, within};
 
 /// The exit code and stderr of an `up` that is to end by itself, at once.
 fn refused(command: &mut Command) -> (Option<i32>, String) {
@@ -27,6 +27,7 @@ fn refused(command: &mut Command) -> (Option<i32>, String) {
 fn up(state: &Path, estate: &Path) -> Command {
     let mut command = goldsmith(&["up", "--once", "--json", "--catalog"]);
     command.arg(here("catalog.yaml")).arg("--estate").arg(estate).arg("--state").arg(state);
+    command.args(verify_wire());
     command
 }
 

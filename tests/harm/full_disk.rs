@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::judge;
 use crate::kills::{SPEED, calm};
 use crate::lot::Lot;
-use crate::up::{Up, goldsmith, here};
+use crate::up::{Up, goldsmith, here, verify_wire};
 
 /// Tells the test that it runs inside the namespace with the small disk.
 const SMALL_DISK: &str = "GOLDSMITH_SMALL_DISK";
@@ -129,6 +129,7 @@ fn a_file_that_may_grow_no_further_is_no_damaged_one() {
             .arg(here("estate.yaml"))
             .arg("--state")
             .arg(&state)
+            .args(verify_wire())
             .output()
             .unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())

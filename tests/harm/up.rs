@@ -1,11 +1,13 @@
 //! `goldsmith up` as a process, and what a test does to processes.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,12 @@ use tempfile::NamedTempFile;
 /// What the tests of this folder run, unless they say otherwise.
 pub(crate) fn here(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/harm").join(file)
+}
+
+/// The arguments with which `up` holds its wire against Microsoft's documents, where they are at hand.
+pub(crate) fn verify_wire() -> Vec<OsString> {
+    let folder = contract::reference().into_iter();
+    folder.flat_map(|it| ["--verify-wire".into(), it.into_os_string()]).collect()
 }
 
 /// A `goldsmith` with these arguments, not started yet.
@@ -29,6 +37,8 @@ pub(crate) fn goldsmith(arguments: &[&str]) -> Command {
 pub(crate) struct Up {
     child: Child,
     lines: Receiver<Value>,
+    /// Lines that tell of a violation of the documents.
+    violations: Arc<Mutex<Vec<Value>>>,
     said: NamedTempFile,
 }
 
@@ -37,6 +47,7 @@ impl Up {
     pub(crate) fn on(state: &Path, more: &[&str]) -> Up {
         let said = NamedTempFile::new().unwrap();
         let mut child = goldsmith(&["up", "--json"])
+            .args(verify_wire())
             .args(more)
             .arg("--catalog")
             .arg(here("catalog.yaml"))
@@ -50,16 +61,21 @@ impl Up {
             .unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
+        let violations = Arc::new(Mutex::new(Vec::new()));
+        let violated = Arc::clone(&violations);
         // A pipe that nobody reads would stop it.
         thread::spawn(move || {
             for line in out.lines().map_while(Result::ok) {
                 // One that was killed may leave half a line.
-                if let Ok(line) = serde_json::from_str(&line) {
+                if let Ok(line) = serde_json::from_str::<Value>(&line) {
+                    if line["event"] == "wireViolated" {
+                        violated.lock().unwrap().push(line.clone());
+                    }
                     let _ = sender.send(line);
                 }
             }
         });
-        Up { child, lines, said }
+        Up { child, lines, violations, said }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -94,6 +110,7 @@ impl Up {
             panic!("it does not end; {}", self.said());
         };
         let lines = self.lines.iter().collect();
+        self.is_not_violated();
         (status.code(), lines, self.said())
     }
 
@@ -106,6 +123,12 @@ impl Up {
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        self.is_not_violated();
+    }
+
+    /// What it sent and answered so far is what Microsoft's documents declare.
+    fn is_not_violated(&self) {
+        assert_eq!(*self.violations.lock().unwrap(), Vec::<Value>::new());
     }
 }
 

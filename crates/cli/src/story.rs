@@ -150,6 +150,9 @@ pub fn sentence(event: &Event, by: &str) -> String {
                 Outcome::NotSent { because } => {
                     format!("the {what} of {on} was not sent: {because}")
                 }
+                Outcome::Unknown { because } => {
+                    format!("nobody knows whether the {what} of {on} was carried out: {because}")
+                }
             }
         }
         Event::TemplateRequested { look_at, .. } => {

@@ -245,6 +245,10 @@ pub enum Outcome {
     /// It was never sent, or its time has passed and nothing shows that it was.
     #[serde(rename_all = "camelCase")]
     NotSent { because: String },
+    /// Nobody can tell: whoever sent it, or did not, has not come back, and it cannot be under way
+    /// any more. What follows begins with a look at the resource.
+    #[serde(rename_all = "camelCase")]
+    Unknown { because: String },
 }
 
 /// A stage of a version's retirement.
