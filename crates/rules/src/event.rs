@@ -242,7 +242,7 @@ pub enum Outcome {
     /// Azure refused it; nothing has changed.
     #[serde(rename_all = "camelCase")]
     Refused { because: String },
-    /// It was never sent, or its time has passed and nothing shows that it was.
+    /// It was never sent.
     #[serde(rename_all = "camelCase")]
     NotSent { because: String },
     /// Nobody can tell: whoever sent it, or did not, has not come back, and it cannot be under way

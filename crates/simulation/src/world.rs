@@ -210,14 +210,24 @@ impl World {
     /// Lives through the seed: trouble, then calm until everything has ended.
     pub async fn live(&self) {
         let over = self.clock.now() + self.plan.troubled;
-        self.live_until(over).await;
+        tokio::select! {
+            biased;
+            () = self.live_until(over) => {}
+            () = self.live_with_people() => {}
+        }
         self.faults.stop();
         self.say("calm", format_args!("from here on nothing goes wrong"));
         // Nothing that was sent before the calm is on its way after this.
         let longest = self.clock.now() + AGAIN_WITHIN + TimeDelta::hours(1);
         let latest = self.clock.now() + TimeDelta::days(9);
         let mut owing: BTreeSet<String> = self.images().into_iter().collect();
-        while self.clock.now() < latest && !owing.is_empty() {
+        for slice in 0_u32.. {
+            if self.clock.now() >= latest || owing.is_empty() {
+                break;
+            }
+            if slice.is_multiple_of(3) {
+                self.approve_all().await;
+            }
             self.live_until(self.clock.now() + TimeDelta::hours(2)).await;
             if self.clock.now() >= longest {
                 let mut quiet = Vec::new();
@@ -247,15 +257,8 @@ impl World {
             | Activity::DeadLettered { at: then, .. }) = activity;
             *then >= at
         };
-        let hosted = self.host.run_until(over);
-        tokio::select! {
-            biased;
-            ended = hosted => {
-                if let Err(error) = ended {
-                    self.watch.breaks(&format!("the host: {error}"));
-                }
-            }
-            () = self.live_with_people() => {}
+        if let Err(error) = self.host.run_until(over).await {
+            self.watch.breaks(&format!("the host: {error}"));
         }
     }
 
