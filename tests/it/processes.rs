@@ -65,8 +65,15 @@ impl Up {
         (last, self.child.wait().unwrap().code().unwrap())
     }
 
-    fn kill_handler(&self) {
-        let pid = self.handler.expect("the handler was never announced");
+    /// Kills the handler that was announced last, once: the one after it is announced before it can
+    /// be killed too.
+    fn kill_handler(&mut self) {
+        let pid = loop {
+            if let Some(pid) = self.handler.take() {
+                break pid;
+            }
+            self.next().expect("the handler was never announced");
+        };
         let killed = Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
         assert!(killed.success());
     }
