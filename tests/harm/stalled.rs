@@ -16,6 +16,7 @@ use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cli::load;
+use contract::{Checked, Verified};
 use http::Method;
 use ledger::{Ledger, StreamName};
 use rules::event::{Event, Outcome};
@@ -150,9 +151,10 @@ async fn a_handler_that_wakes_up_after_its_intents_time_does_not_write_any_more(
     ]);
 
     let (watched, routers) = (Arc::new(Watched::default()), sandbox.routers());
+    let verified = Verified::new(Checked::Both);
     let trusted = [blob.address().to_string()];
     let _servers = [
-        arm.open(watched.arm(routers.arm), &sandbox.holds),
+        arm.open(watched.arm(verified.around(routers.arm)), &sandbox.holds),
         bus.open(routers.bus, &sandbox.holds),
         blob.open(watched.store(routers.blob), &sandbox.holds),
         identity.open(routers.identity, &sandbox.holds),

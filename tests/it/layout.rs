@@ -122,8 +122,10 @@ fn no_test_talks_to_the_simulated_azure_behind_the_contracts_back() {
     let files: Vec<PathBuf> = files.filter(|it| it.is_dir()).flat_map(rust_files).collect();
     assert!(files.len() > 50);
 
+    // What is sent there is none of our requests, on purpose.
+    let hostile = root().join("tests/hostile");
     let mut opened = 0;
-    for file in files {
+    for file in files.into_iter().filter(|it| !it.starts_with(&hostile)) {
         let text = fs::read_to_string(&file).unwrap();
         for (way, listened) in ways {
             if text.contains(way) {
