@@ -11,10 +11,13 @@ use serde_json::{Value, json};
 
 use crate::fault::{Faults, Kind};
 
+/// Until when each thing is said of each resource; never, when it is None.
+type Said = BTreeMap<(String, Kind), Option<DateTime<Utc>>>;
+
 /// What is said of which resource, and until when. A resource is spared, too, once it was drawn so.
 #[derive(Debug, Default)]
 pub struct BadDays {
-    said: Mutex<BTreeMap<(String, Kind), Option<DateTime<Utc>>>>,
+    said: Mutex<Said>,
 }
 
 /// The longest that something is said which is not for ever.

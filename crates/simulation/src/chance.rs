@@ -51,7 +51,6 @@ impl Chance {
         #[expect(
             clippy::cast_precision_loss,
             clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
             reason = "a share of a time that is days at most"
         )]
         let drawn = (longest as f64 * share) as i64;

@@ -1,6 +1,8 @@
 //! What runs inside a seed is deterministic by construction: nothing in it asks the machine for a
 //! thread, a time, a random number or an order that differs from process to process.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
