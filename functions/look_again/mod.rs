@@ -1,7 +1,7 @@
 //! Sends again what is owed and overdue, and reports what is stuck: the cure for every lost
 //! message, broken chain of looks and dead letter.
 
-use rules::event::Event;
+use rules::event::{Event, Outcome};
 
 use crate::{Context, Failure, Record};
 
@@ -10,7 +10,8 @@ const REPORT_EVERY: u32 = 3;
 
 /// Raises the generation of every overdue wish, of images that left the catalog too; messages of
 /// the older chain are dropped when they arrive. What is not overdue yet is sent again as it was,
-/// which costs nothing where it had been sent: the queue drops an id that it has had.
+/// which costs nothing where it had been sent: the queue drops an id that it has had. And an intent that
+/// nobody will come back to gets its outcome, which is that nobody knows it.
 pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
     let mut records = Vec::new();
 
@@ -26,6 +27,11 @@ pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
             if generation % REPORT_EVERY == 0 {
                 stuck.push(format!("`{function}` of {image} was woken {generation} times"));
             }
+        }
+        for (target, operation) in stream.state.forgotten_intents(cx.now) {
+            let because = "its step has not come back, and nothing is owed any more".to_owned();
+            let outcome = Outcome::Unknown { because };
+            events.push(Event::EffectSettled { target, operation, outcome });
         }
         if events.is_empty() {
             if !stream.state.unanswered(cx.now).is_empty() {

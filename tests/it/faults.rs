@@ -10,7 +10,9 @@ use http::Method;
 use rules::event::{Event, Operation, Outcome};
 use seam::{Fault, Request, Response, Wire};
 
-use crate::desk::Desk;
+use cli::load;
+
+use crate::desk::{Desk, root};
 use crate::spoiled::{Losses, Lossy, Spoil};
 
 /// The walk over a wire that loses one request in `one_in`, and one answer, for six days; and how
@@ -100,6 +102,53 @@ async fn an_intent_that_came_to_nothing_is_told_so_before_the_next_one() {
             .count();
     }
     assert_eq!(came_to_nothing, 1, "{}", desk.story().await);
+}
+
+/// Loses the answer to the first definition that is published.
+#[derive(Debug)]
+struct Forgets {
+    wire: Arc<dyn Wire>,
+    over: AtomicBool,
+}
+
+#[async_trait]
+impl Wire for Forgets {
+    async fn send(&self, request: Request) -> Result<Response, Fault> {
+        let path = request.uri().path();
+        let publishes = request.method() == Method::PUT
+            && path.contains("/images/")
+            && !path.contains("/versions/");
+        let answer = self.wire.send(request).await?;
+        if publishes && !self.over.swap(true, Ordering::Relaxed) {
+            return Err(Fault::PerhapsDone("the answer was lost".to_owned()));
+        }
+        Ok(answer)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_intent_whose_step_found_nothing_left_to_do_gets_an_outcome_too() {
+    let folder = root().join("tests/it/fabrikam");
+    let loaded = load::catalog(&folder.join("catalog.yaml")).unwrap();
+    let estate = load::estate(&folder.join("estate.yaml")).unwrap();
+    let world = |wire| Arc::new(Forgets { wire, over: AtomicBool::new(false) }) as _;
+    let spoil = Spoil { world: Box::new(world), ..Spoil::default() };
+    let mut desk = Desk::of(loaded, &estate, spoil).await;
+
+    desk.run_to(desk.now() + TimeDelta::days(3)).await;
+
+    let mut unknown = 0;
+    for (_, event) in desk.all_events().await {
+        unknown += u32::from(matches!(
+            event,
+            Event::EffectSettled {
+                operation: Operation::CreateDefinition,
+                outcome: Outcome::Unknown { .. },
+                ..
+            }
+        ));
+    }
+    assert_eq!(unknown, 1, "{}", desk.story().await);
 }
 
 #[tokio::test(start_paused = true)]

@@ -175,6 +175,14 @@ impl Arm {
             "Azure answered {status}"
         );
 
+        if is_a_page(&headers)
+            && !status.is_server_error()
+            && status != StatusCode::TOO_MANY_REQUESTS
+        {
+            let because =
+                format!("answered {status} with a page, which Azure Resource Manager never does");
+            return Err(Error::PerhapsDone { at, because });
+        }
         if !status.is_success() {
             return Err(match refusal::offered(&body) {
                 Some((code, offered)) => {
@@ -281,6 +289,13 @@ impl Answer {
         let excerpt = readable(&String::from_utf8_lossy(&self.body), 200);
         Error::Malformed { at: self.at, what: readable(&what, 300), excerpt }
     }
+}
+
+/// Whether the answer is a page for people: of a front door or a proxy, which says nothing of the
+/// resource, whatever its status.
+fn is_a_page(headers: &HeaderMap) -> bool {
+    let media = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok()).unwrap_or_default();
+    media.trim_start().to_ascii_lowercase().starts_with("text/html")
 }
 
 /// The budgets that the answer names, for the log.

@@ -89,3 +89,26 @@ async fn an_answer_without_end_is_not_read_to_its_end() {
 
     assert!(matches!(error, Error::PerhapsDone { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn a_page_of_a_front_door_says_nothing_of_the_resource_whatever_its_status() {
+    let page = "<html><title>Our services aren't available right now</title></html>";
+    for status in [200, 202, 204, 404, 409] {
+        let script = || {
+            let headers = [("content-type", "text/html; charset=utf-8")];
+            Script::default().with(status, &headers, page)
+        };
+
+        let deleted = script().arm().delete_template(&permit(), &template()).await;
+        let ran = script().arm().run_template(&permit(), &template()).await;
+        let read = script().arm().version(&version()).await;
+
+        assert!(deleted.unwrap_err().perhaps_done(), "deleted with {status}");
+        assert!(ran.unwrap_err().perhaps_done(), "run with {status}");
+        let error = read.unwrap_err();
+        assert!(
+            error.is_transient() && !matches!(error, Error::NotFound { .. }),
+            "{status}: {error}"
+        );
+    }
+}

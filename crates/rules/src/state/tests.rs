@@ -293,6 +293,25 @@ fn while_an_intent_is_open_nobody_else_may_intend_the_same() {
 }
 
 #[test]
+fn an_intent_that_nobody_comes_back_to_is_forgotten_once_nothing_is_owed() {
+    let intent = |target: &str| Event::IntentRecorded {
+        target: target.to_owned(),
+        operation: Operation::UpdateVersion,
+        intent: "change it".to_owned(),
+        evidence: Vec::new(),
+        send_before: start() + TimeDelta::minutes(10),
+    };
+    let quiet = story().then(intent("1.0.0"));
+    let (early, late) = (start() + TimeDelta::minutes(10), start() + TimeDelta::minutes(11));
+    let owing = quiet.clone().triggered(0);
+
+    assert!(quiet.state.forgotten_intents(early).is_empty(), "it may still be under way");
+    let forgotten = [("1.0.0".to_owned(), Operation::UpdateVersion)];
+    assert_eq!(quiet.state.forgotten_intents(late), forgotten);
+    assert!(owing.state.forgotten_intents(late).is_empty(), "a step may come back to it");
+}
+
+#[test]
 fn what_is_overdue_is_woken_under_a_higher_generation_and_the_old_chain_is_dropped() {
     let story = story().triggered(0).opened("1.0.0").built("1.0.0");
     let task = story.state.wants()[0].task.clone();

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::State;
+use super::{Claim, State};
+use crate::event::Operation;
 use crate::wake::{Function, Subject, Task, Wake};
 
 /// A step that looks but once has answered after so long.
@@ -59,9 +60,20 @@ impl State {
         let since = now - ANSWERS_WITHIN;
         let waits = |wake: &Wake| {
             let task = &wake.task;
-            task.due < since && now <= task.due + task.function.patience()
+            let patience = task.due.checked_add_signed(task.function.patience());
+            task.due < since && patience.is_none_or(|it| now <= it)
         };
         self.wants().into_iter().filter(waits).collect()
+    }
+
+    /// Intents that nobody will ever tell the outcome of: their time has passed, and nothing is owed
+    /// whose step could come back to them.
+    pub fn forgotten_intents(&self, now: DateTime<Utc>) -> Vec<(String, Operation)> {
+        if !self.is_quiet() {
+            return Vec::new();
+        }
+        let free = self.intents.iter().filter(|(target, _)| self.claim(target, now) == Claim::Free);
+        free.map(|(target, intent)| (target.clone(), intent.operation)).collect()
     }
 
     pub(super) fn tasks_mut(&mut self) -> impl Iterator<Item = &mut Task> {
