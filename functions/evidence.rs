@@ -198,13 +198,15 @@ impl Evidence {
     ) -> VersionFacts {
         let known = state.versions.get(&version.number);
         let completed = version_body::completed(version);
+        let failed = version_body::failed(version);
         let regions = version
             .target_regions
             .iter()
             .map(|it| {
                 let excluded = it.exclude_from_latest.unwrap_or(version.exclude_from_latest);
                 let completed = completed.contains(&it.region);
-                (it.region.clone(), RegionFacts { completed, excluded })
+                let failed = failed.contains(&it.region);
+                (it.region.clone(), RegionFacts { completed, failed, excluded })
             })
             .collect();
         let released = known.and_then(|it| it.released_at.values().min().copied());

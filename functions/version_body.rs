@@ -83,9 +83,15 @@ pub fn is_hidden(version: &Version) -> bool {
 
 /// The regions where its replication is Completed. Succeeded does not say that.
 pub fn completed(version: &Version) -> BTreeSet<Region> {
+    regions_in(version, &ReplicationState::Completed)
+}
+
+/// The regions in which its replication has failed.
+pub fn failed(version: &Version) -> BTreeSet<Region> {
+    regions_in(version, &ReplicationState::Failed)
+}
+
+fn regions_in(version: &Version, state: &ReplicationState) -> BTreeSet<Region> {
     let regions = version.replication.iter().flatten();
-    regions
-        .filter(|it| it.state == ReplicationState::Completed)
-        .map(|it| it.region.clone())
-        .collect()
+    regions.filter(|it| it.state == *state).map(|it| it.region.clone()).collect()
 }

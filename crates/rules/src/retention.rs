@@ -70,6 +70,9 @@ pub enum Provisioned {
 pub struct RegionFacts {
     /// Its replication is Completed.
     pub completed: bool,
+    /// Its replication has failed. When it is neither, it may serve there soon, or does already and
+    /// is not told so.
+    pub failed: bool,
     /// It is excluded from latest there.
     pub excluded: bool,
 }

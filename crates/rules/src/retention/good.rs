@@ -12,46 +12,70 @@ pub(super) struct Good {
     keep: usize,
     /// Newest first. `None` stands for the image as a whole: it still has good versions when the
     /// catalog has just moved it to regions that have none yet.
-    of: BTreeMap<Option<Region>, Vec<VersionNumber>>,
+    of: BTreeMap<Option<Region>, Vec<Candidate>>,
+}
+
+/// A version that is good in a region, or may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    number: VersionNumber,
+    /// False: nobody can say yet whether it is replicated there.
+    sure: bool,
 }
 
 impl Good {
     pub(super) fn of(policy: &Retention, facts: &Facts) -> Good {
         let scopes = facts.wanted_regions.iter().cloned().map(Some).chain([None]);
         let of = scopes.map(|scope| {
-            let mut numbers: Vec<VersionNumber> = facts
+            let mut candidates: Vec<Candidate> = facts
                 .versions
                 .iter()
-                .filter(|version| is_good(policy, version, scope.as_ref()))
-                .map(|version| version.number)
+                .filter_map(|version| {
+                    let sure = is_good(policy, version, scope.as_ref())?;
+                    Some(Candidate { number: version.number, sure })
+                })
                 .collect();
-            numbers.sort_by(|left, right| right.cmp(left));
-            (scope, numbers)
+            candidates.sort_by(|left, right| right.cmp(left));
+            (scope, candidates)
         });
         Good { keep: policy.keep.max(1) as usize, of: of.collect() }
     }
 
     /// The good versions that are kept, over all scopes.
     pub(super) fn staying(&self) -> BTreeSet<VersionNumber> {
-        self.of.values().flat_map(|numbers| numbers.iter().take(self.keep)).copied().collect()
+        self.of.values().flat_map(|it| self.newest(it)).map(|it| it.number).collect()
+    }
+
+    /// The newest of `candidates`: as many sure ones as are kept, and whoever may be good before
+    /// them. Only what is sure makes another one needless.
+    fn newest<'a>(&self, candidates: &'a [Candidate]) -> &'a [Candidate] {
+        let sure = candidates.iter().enumerate().filter(|(_, it)| it.sure);
+        let last = sure.map(|(place, _)| place).nth(self.keep - 1);
+        &candidates[..last.map_or(candidates.len(), |it| it + 1)]
     }
 
     /// Why `number` is never touched, if it is one of those that stay.
     pub(super) fn protects(&self, number: VersionNumber) -> Option<String> {
-        let protecting =
-            |numbers: &&Vec<VersionNumber>| numbers.iter().take(self.keep).any(|it| *it == number);
-        let regions: Vec<&str> = self
-            .of
-            .iter()
-            .filter(|(_, numbers)| protecting(numbers))
-            .filter_map(|(scope, _)| scope.as_ref().map(Region::as_str))
-            .collect();
+        let protecting = |candidates: &Vec<Candidate>| {
+            self.newest(candidates).iter().find(|it| it.number == number).map(|it| it.sure)
+        };
+        let in_regions = |wanted: bool| {
+            let found = self.of.iter().filter(|(_, it)| protecting(it) == Some(wanted));
+            let names = found.filter_map(|(scope, _)| scope.as_ref().map(Region::as_str));
+            names.collect::<Vec<_>>().join(", ")
+        };
         let keep = self.keep;
-        if !regions.is_empty() {
-            let regions = regions.join(", ");
-            return Some(format!("it is among the {keep} newest good versions in {regions}"));
+        let (sure, perhaps) = (in_regions(true), in_regions(false));
+        if !sure.is_empty() {
+            return Some(format!("it is among the {keep} newest good versions in {sure}"));
         }
-        let of_image = self.of.get(&None).filter(protecting);
+        if !perhaps.is_empty() {
+            return Some(format!(
+                "it may be among the {keep} newest good versions in {perhaps}, where its \
+                 replication is neither Completed nor Failed"
+            ));
+        }
+        let of_image = self.of.get(&None).and_then(protecting);
         of_image.map(|_| format!("it is among the {keep} newest good versions of the image"))
     }
 
@@ -64,31 +88,37 @@ impl Good {
         let is_there = |region: &Region| {
             version.regions.get(region).is_some_and(|it| it.completed) && Some(region) != home
         };
-        let short = self.of.iter().filter(|(scope, numbers)| {
+        let sure = |candidates: &Vec<Candidate>| candidates.iter().filter(|it| it.sure).count();
+        let short = self.of.iter().filter(|(scope, candidates)| {
             let counts = match scope {
                 Some(region) => is_there(region),
                 None => home.is_none(),
             };
-            counts && numbers.len() < self.keep
+            counts && sure(candidates) < self.keep
         });
-        let sentence = |(scope, numbers): (&Option<Region>, &Vec<VersionNumber>)| {
-            let place = scope.as_ref().map_or("the image", Region::as_str);
-            format!("{place} has only {} of the {} good versions to keep", numbers.len(), self.keep)
+        let sentence = |(scope, candidates): (&Option<Region>, &Vec<Candidate>)| {
+            let (place, count) =
+                (scope.as_ref().map_or("the image", Region::as_str), sure(candidates));
+            format!("{place} has only {count} of the {} good versions to keep", self.keep)
         };
         short.map(sentence).collect()
     }
 }
 
-/// Whether `version` is good in a region; without one, in any. A version whose run is still under
-/// way is good only where it is offered already: its later rings may never come.
-fn is_good(policy: &Retention, version: &VersionFacts, region: Option<&Region>) -> bool {
-    let serves = |it: &RegionFacts| it.completed && !(version.in_a_run && it.excluded);
+/// Whether `version` is good in a region, surely or perhaps; without one, in any, surely. A version
+/// whose run is still under way is good only where it is offered already: its later rings may never
+/// come.
+fn is_good(policy: &Retention, version: &VersionFacts, region: Option<&Region>) -> Option<bool> {
+    let offered = |it: &RegionFacts| !(version.in_a_run && it.excluded);
+    let serves = |it: &RegionFacts| it.completed && offered(it);
     let sound = version.provisioned == Provisioned::Succeeded
         && version.standing == Standing::Released
         && (version.ours || policy.adopt);
-    sound
-        && match region {
-            Some(region) => version.regions.get(region).is_some_and(serves),
-            None => version.regions.values().any(serves),
-        }
+    if !sound {
+        return None;
+    }
+    match region.map(|it| version.regions.get(it)) {
+        Some(there) => there.filter(|it| !it.failed && offered(it)).map(serves),
+        None => version.regions.values().any(serves).then_some(true),
+    }
 }

@@ -179,6 +179,43 @@ fn failed_rejected_and_revoked_versions_do_not_count_as_good_ones() {
 }
 
 #[test]
+fn a_version_whose_replication_nobody_can_tell_is_kept_and_makes_no_other_needless() {
+    let in_the_north = |version: VersionFacts, completed, failed| {
+        let mut version = version;
+        let there = version.regions.get_mut(&region("northeurope")).unwrap();
+        (there.completed, there.failed) = (completed, failed);
+        version
+    };
+    let stage = |completed, failed| {
+        let mut facts = gallery([
+            released("1.0.0").superseded("2026-01-01"),
+            in_the_north(released("1.1.0").superseded("2026-01-02"), completed, failed),
+            in_the_north(released("1.2.0"), false, true),
+            in_the_north(released("1.3.0"), false, true),
+        ]);
+        facts.versions[0].regions.remove(&region("northeurope"));
+        judge(&policy(), &facts)[&number("1.1.0")].clone()
+    };
+
+    assert_eq!(stage(true, false).stage(), None);
+    assert_eq!(
+        stage(false, false).reasons()[0],
+        "it may be among the 2 newest good versions in northeurope, where its replication is \
+         neither Completed nor Failed"
+    );
+    assert_eq!(stage(false, true).stage(), Some(Retirement::Deprecate));
+
+    // Two older ones are surely good there: they stay for it.
+    let facts = gallery([
+        released("1.0.0").superseded("2026-01-01"),
+        released("1.1.0").superseded("2026-01-02"),
+        in_the_north(released("1.2.0"), false, false),
+    ]);
+    let verdicts = judge(&policy(), &facts);
+    assert!(verdicts.values().all(|it| it.stage().is_none()), "{verdicts:?}");
+}
+
+#[test]
 fn good_versions_are_counted_in_each_region() {
     let only_home = |version: VersionFacts| {
         let mut version = version;
@@ -567,8 +604,13 @@ fn any_version() -> impl Strategy<Value = VersionFacts> {
             3 => Just(region("northeurope")),
             1 => Just(region("uksouth")),
         ],
-        (prop::bool::weighted(0.8), any::<bool>())
-            .prop_map(|(completed, excluded)| RegionFacts { completed, excluded }),
+        (prop::bool::weighted(0.8), any::<bool>(), any::<bool>()).prop_map(
+            |(completed, failed, excluded)| RegionFacts {
+                completed,
+                failed: failed && !completed,
+                excluded,
+            },
+        ),
         0..4,
     );
     let flags = (prop::bool::weighted(0.9), prop::bool::weighted(0.1), prop::bool::weighted(0.1));
@@ -611,7 +653,8 @@ fn gallery(versions: impl IntoIterator<Item = VersionFacts>) -> Facts {
 }
 
 fn standing(text: &str, standing: Standing) -> VersionFacts {
-    let there = RegionFacts { completed: true, excluded: standing != Standing::Released };
+    let there =
+        RegionFacts { completed: true, failed: false, excluded: standing != Standing::Released };
     VersionFacts {
         number: number(text),
         ours: true,
