@@ -39,14 +39,7 @@ impl BadDays {
         match (method, parts.as_slice()) {
             (&Method::GET, [_, "imagetemplates"]) => run(&path, body, says),
             (&Method::GET, [_, "versions"]) => version(&path, body, says),
-            (&Method::GET, ["subscriptions", ..]) => fewer(body, "value", Kind::ScopeMissing, says),
-            (&Method::POST, ["resources", "microsoft.resourcegraph"]) => {
-                let cut = fewer(body, "data", Kind::GraphTruncated, says);
-                if cut {
-                    body["resultTruncated"] = json!("true");
-                }
-                cut
-            }
+            (&Method::POST, ["resources", "microsoft.resourcegraph"]) => truncated(body, says),
             _ => false,
         }
     }
@@ -111,18 +104,14 @@ fn version(path: &str, body: &mut Value, says: impl Fn(Kind, &str, bool) -> bool
     changed
 }
 
-/// A list that is not whole.
-fn fewer(
-    body: &mut Value,
-    member: &str,
-    kind: Kind,
-    says: impl Fn(Kind, &str, bool) -> bool,
-) -> bool {
-    let Some(rows) = body[member].as_array_mut().filter(|it| !it.is_empty()) else { return false };
+/// Half of the rows, and no way to the others.
+fn truncated(body: &mut Value, says: impl Fn(Kind, &str, bool) -> bool) -> bool {
+    let Some(rows) = body["data"].as_array_mut().filter(|it| !it.is_empty()) else { return false };
     let of = rows.iter().map(|it| it["id"].to_string()).collect::<String>();
-    if !says(kind, &of, false) {
+    if !says(Kind::GraphTruncated, &of, false) {
         return false;
     }
     rows.truncate(rows.len() / 2);
+    body["resultTruncated"] = json!("true");
     true
 }

@@ -45,8 +45,6 @@ kinds! {
     ServerErrorAfterwards = 0.02,
     /// A front door's page instead of an answer.
     HtmlAnswer = 0.02,
-    /// The operation that a status URL leads to is forgotten.
-    OperationExpired = 0.2,
     /// Azure, or the bus, refuses everything with 429 for up to twenty minutes.
     ThrottlingStorm = 0.004,
     /// A template's run says for hours that it is being cancelled.
@@ -61,8 +59,6 @@ kinds! {
     RegionStuck = 0.1,
     /// Resource Graph gives a part of the rows, and no way to the others.
     GraphTruncated = 0.2,
-    /// A list of subscriptions lacks some, without a word.
-    ScopeMissing = 0.2,
     /// A machine's clock is set, and is off by seconds from then on.
     ClockStep = 0.02,
     /// A message that is sent arrives, and a second time later: inside or outside the time in which
@@ -90,6 +86,8 @@ kinds! {
     StoreSlow = 0.05,
     /// The ledger's store is not there for up to ten minutes.
     StoreGone = 0.002,
+    /// Reports that builds have uploaded are not there for up to three hours.
+    ReportLate = 0.2,
     /// A listing of the ledger's store comes in any order.
     StoreShuffled = 0.5,
     /// A person asks for something.

@@ -81,13 +81,7 @@ impl Network {
         let (there, back) = (chance.delay(longest), chance.delay(longest));
         let is_arm = request.uri().authority().is_some_and(|it| it.as_str() == ARM);
         let is_bus = request.uri().authority().is_some_and(|it| it.as_str() == BUS);
-        let expired = is_arm
-            && request.method() == Method::GET
-            && is_status_of_an_operation(request.uri().path())
-            && strikes(Kind::OperationExpired);
-        let instead = if expired {
-            Some(forgotten())
-        } else if strikes(Kind::Throttled)
+        let instead = if strikes(Kind::Throttled)
             || self.faults.goes_on(Kind::ThrottlingStorm, STORM, now, &what)
         {
             Some(throttled(chance.within(0..3), is_arm))
@@ -232,11 +226,6 @@ impl Answer {
     }
 }
 
-fn is_status_of_an_operation(path: &str) -> bool {
-    let path = path.to_ascii_lowercase();
-    path.contains("/operations/") || path.contains("/operationstatuses/")
-}
-
 fn answer(status: u16, media: &'static str, body: String) -> Answer {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers =
@@ -247,10 +236,6 @@ fn answer(status: u16, media: &'static str, body: String) -> Answer {
 fn error(status: u16, code: &str, message: &str) -> Answer {
     let body = serde_json::json!({ "error": { "code": code, "message": message } });
     answer(status, "application/json; charset=utf-8", body.to_string())
-}
-
-fn forgotten() -> Answer {
-    error(404, "NotFound", "The entity was not found.")
 }
 
 fn throttled(how: u64, is_arm: bool) -> Answer {

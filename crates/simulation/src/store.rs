@@ -120,6 +120,11 @@ impl ObjectStore for Store {
         }
         let uploaded = self.uploads.get(ACCOUNT, CONTAINER, location.as_ref());
         if let Ok(Some(bytes)) = uploaded {
+            let (now, longest) = (self.clock.now(), TimeDelta::hours(3));
+            if self.faults.goes_on(Kind::ReportLate, longest, now, location.as_ref()) {
+                let path = location.to_string();
+                return Err(Error::NotFound { path, source: "not uploaded yet".into() });
+            }
             self.inner.put_opts(location, bytes.into(), PutOptions::default()).await?;
         }
         self.inner.get_opts(location, options).await
