@@ -7,6 +7,7 @@ use azure_messaging_servicebus::service_bus::{
     QueueClient, SendMessageOptions, SettableBrokerProperties,
 };
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use data_encoding::HEXLOWER;
 use seam::legacy::{LegacyClient, NotAccepted};
 use seam::{Endpoint, Outbound};
 use sha2::{Digest, Sha256};
@@ -129,7 +130,7 @@ fn short_id(id: &str) -> String {
     if id.len() <= ID_LIMIT {
         return id.to_owned();
     }
-    Sha256::digest(id.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&Sha256::digest(id.as_bytes()))
 }
 
 #[cfg(test)]

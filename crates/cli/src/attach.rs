@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Component, Path};
 
+use data_encoding::HEXLOWER;
 use rules::catalog::{Customize, Image};
 use sha2::{Digest, Sha256};
 
@@ -72,7 +73,7 @@ impl Attached {
                 "save it with Unix line ends, and write `*.sh text eol=lf` into .gitattributes";
             self.problems.push(Problem::warning(place.clone(), message).hint(Some(hint)));
         }
-        let digest: String = Sha256::digest(&bytes).iter().map(|it| format!("{it:02x}")).collect();
+        let digest = HEXLOWER.encode(&Sha256::digest(&bytes));
         self.digests.insert(key, digest.clone());
         self.files.insert(digest, bytes);
     }

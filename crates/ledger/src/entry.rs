@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use data_encoding::HEXLOWER;
 use object_store::path::Path;
 use rules::event::Event;
 use serde::{Deserialize, Serialize};
@@ -65,21 +66,26 @@ impl Entry {
             v: u64,
         }
 
-        let unreadable = |error: serde_json::Error| {
-            LedgerError::broken(key, format!("its content is not an entry ({error})"))
+        let newer = |v: u64| {
+            let because =
+                format!("it has format {v}, and this release reads {FORMAT}: run the newer one");
+            LedgerError::broken(key, because)
         };
-        let Versioned { v } = serde_json::from_slice(bytes).map_err(unreadable)?;
-        if v != u64::from(FORMAT) {
-            return Err(LedgerError::broken(
-                key,
-                format!("it has format {v}, and this release reads {FORMAT}: run the newer one"),
-            ));
+        match serde_json::from_slice::<Entry>(bytes) {
+            Ok(entry) if entry.v == FORMAT => Ok(entry),
+            Ok(entry) => Err(newer(entry.v.into())),
+            Err(error) => match serde_json::from_slice(bytes) {
+                Ok(Versioned { v }) if v != u64::from(FORMAT) => Err(newer(v)),
+                _ => {
+                    let because = format!("its content is not an entry ({error})");
+                    Err(LedgerError::broken(key, because))
+                }
+            },
         }
-        serde_json::from_slice(bytes).map_err(unreadable)
     }
 }
 
 /// The SHA-256 of `bytes`, in hex.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&Sha256::digest(bytes))
 }

@@ -3,6 +3,7 @@
 //! Azure's *latest* is the highest number, not the newest: a number is therefore above every
 //! number that the gallery, its soft-deleted versions or the ledger has ever had.
 
+use data_encoding::HEXLOWER;
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -106,7 +107,7 @@ pub fn spec_digest(image: &Image) -> String {
     let value = serde_json::to_value(&spec).unwrap_or(Value::Null);
     let mut text = String::new();
     write_canonical(&value, &mut text);
-    hex(&Sha256::digest(text.as_bytes()))
+    HEXLOWER.encode(&Sha256::digest(text.as_bytes()))
 }
 
 fn by_content(step: &Customize) -> Customize {
@@ -157,10 +158,6 @@ fn write_canonical(value: &Value, text: &mut String) {
             text.push_str(&value.to_string());
         }
     }
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! GUIDs that are made of what they name: nothing on the desk is left to chance, so that the same
 //! state and time give the same ids.
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 /// The GUID (version 8, custom) of these words, in lower case.
@@ -15,7 +16,7 @@ pub fn of(words: &[&str]) -> String {
     bytes[6] = bytes[6] & 0x0f | 0x80;
     bytes[8] = bytes[8] & 0x3f | 0x80;
 
-    let hex: String = bytes.iter().map(|it| format!("{it:02x}")).collect();
+    let hex = HEXLOWER.encode(&bytes);
     let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
     format!("{a}-{b}-{c}-{d}-{e}")
 }

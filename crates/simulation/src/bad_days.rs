@@ -21,7 +21,7 @@ pub struct BadDays {
 }
 
 /// The longest that something is said which is not for ever.
-const LONGEST: TimeDelta = TimeDelta::hours(6);
+const LONGEST: TimeDelta = TimeDelta::hours(3);
 
 impl BadDays {
     /// Changes the body of Azure's answer to `method` of `path`; true when it did.

@@ -22,7 +22,7 @@ const TIMEOUT: TimeDelta = TimeDelta::seconds(30);
 /// How long an answer usually takes at most.
 const USUAL: TimeDelta = TimeDelta::milliseconds(900);
 /// A message may come again within so many hours; the bus remembers ids for part of them.
-pub(crate) const AGAIN_WITHIN: TimeDelta = TimeDelta::hours(9);
+pub(crate) const AGAIN_WITHIN: TimeDelta = TimeDelta::hours(5);
 /// The longest that everything is refused with 429.
 const STORM: TimeDelta = TimeDelta::minutes(20);
 /// The longest that a scheduled message is late.

@@ -62,7 +62,8 @@ impl Plan {
     /// When what was drawn is no legal catalog or estate, which is a fault of this file.
     pub fn drawn(chance: &Chance) -> Plan {
         let start = start(chance);
-        let hours = if chance.happens(0.2) { chance.within(40..90) } else { chance.within(8..40) };
+        // Most are small, since what is found is mostly found in a small one, and many are lived.
+        let hours = if chance.happens(0.15) { chance.within(30..80) } else { chance.within(6..24) };
         let troubled = TimeDelta::hours(i64::try_from(hours).unwrap_or(20));
         let sketches = sketches(chance);
         let unreadable = chance.happens(0.1);
@@ -87,7 +88,7 @@ impl Plan {
             troubled,
             duplicates_seconds: *chance.pick(&[604_800, 604_800, 604_800, 7_200, 600]),
             processes: 1 + chance.place(2),
-            ticks_every: *chance.pick(&[60, 120, 240]),
+            ticks_every: *chance.pick(&[120, 240]),
         }
     }
 
@@ -116,7 +117,7 @@ fn start(chance: &Chance) -> DateTime<Utc> {
 }
 
 fn sketches(chance: &Chance) -> Vec<Sketch> {
-    let count = 1 + chance.place(3);
+    let count = *chance.pick(&[1, 1, 1, 2, 2, 3]);
     let mut sketches: Vec<Sketch> = Vec::new();
     for place in 0..count {
         let parent = (place > 0 && chance.happens(0.7)).then(|| chance.place(place));
@@ -156,7 +157,7 @@ fn catalog(chance: &Chance, sketches: &[Sketch], unreadable: bool) -> Value {
             "resourceGroup": "builds",
             "identity": identity(),
             "atOnce": 1 + chance.place(3),
-            "timeoutMinutes": chance.pick(&[60, 120, 240]),
+            "timeoutMinutes": chance.pick(&[120, 240]),
         },
         "consumers": { "subscriptions": consumers },
         "tags": { "owner": "platform" },

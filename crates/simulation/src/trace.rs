@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 /// The lines of one seed. Clones write to the same trace.
@@ -46,7 +47,7 @@ impl Trace {
     pub fn digest(&self) -> (String, u64) {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let digest = lines.digest.clone().finalize();
-        (digest.iter().map(|byte| format!("{byte:02x}")).collect(), lines.count)
+        (HEXLOWER.encode(&digest), lines.count)
     }
 
     /// The lines, where they were kept.

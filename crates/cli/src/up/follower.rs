@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use chrono::{DateTime, Utc};
+use data_encoding::HEXLOWER;
 use ledger::{Entry, StreamName};
 use rules::ImageName;
 use rules::catalog::Catalog;
@@ -149,7 +150,7 @@ impl Followed {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|it| format!("{it:02x}")).collect()
+    HEXLOWER.encode(&Sha256::digest(bytes))
 }
 
 #[cfg(test)]

@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use super::Verdict;
 use crate::event::Retirement;
-use crate::number::hex;
 use crate::{ImageName, VersionNumber};
 
 /// A version of the catalog as a sweep has judged it.
@@ -85,5 +85,5 @@ pub fn plan_digest<'a>(
     for line in &lines {
         hasher.update(line.as_bytes());
     }
-    hex(&hasher.finalize())
+    HEXLOWER.encode(&hasher.finalize())
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -177,7 +178,7 @@ fn check_scripts(world: &World<'_>, template: &mut Template) -> Result<Option<Fa
                     format!("The script of '{name}' could not be downloaded from {address}.");
                 return Ok(fault(code, message));
             };
-            let found = hex(&Sha256::digest(&bytes));
+            let found = HEXLOWER.encode(&Sha256::digest(&bytes));
             let wanted = step["sha256Checksum"].as_str().unwrap_or_default();
             if !wanted.is_empty() && !wanted.eq_ignore_ascii_case(&found) {
                 let message = format!(
@@ -304,10 +305,6 @@ pub(super) fn fetch(blobs: &Blobs, address: &str) -> Result<Option<Vec<u8>>, Tro
         Some((account, container, key)) => Ok(blobs.get(&account, &container, &key)?),
         None => Ok(None),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|it| format!("{it:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use super::story::{Target, target};
@@ -101,5 +102,5 @@ fn digest<'a>(plan: impl Iterator<Item = &'a (String, String)>) -> String {
     let mut lines: Vec<String> = plan.map(|(image, it)| format!("{image}/{it}\n")).collect();
     lines.sort();
     let digest = Sha256::digest(lines.concat());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&digest)
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use super::{Invariant, Seen};
@@ -31,7 +32,7 @@ impl Invariant for Chain {
                 return Err(format!("{stream}: entry {} does not name the one before", entry.seq));
             }
             let digest = Sha256::digest(&entry.bytes);
-            let hash = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            let hash = HEXLOWER.encode(&digest);
             self.heads.insert((*stream).to_owned(), (entry.seq, hash));
         }
         Ok(())
