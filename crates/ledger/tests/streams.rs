@@ -341,8 +341,12 @@ async fn a_snapshot_that_does_not_fit_is_not_believed() {
         snapshot_with(&store, &seq(SNAPSHOT_EVERY), &seq(0)).await,
         snapshot_with(&store, &seq(SNAPSHOT_EVERY), &seq(SNAPSHOT_EVERY - 1)).await,
         snapshot_with(&store, &head, &"0".repeat(64)).await,
-        snapshot_with(&store, r#""hold":null"#, r#""hold":{"by":"x","why":"x","until":null,"new":1}"#)
-            .await,
+        snapshot_with(
+            &store,
+            r#""hold":null"#,
+            r#""hold":{"by":"x","why":"x","until":null,"new":1}"#,
+        )
+        .await,
         // What an older release would have left out, and what a newer one would have added.
         snapshot_with(&store, r#""hold":null,"#, "").await,
         snapshot_with(&store, r#""state":{"#, r#""state":{"new":1,"#).await,

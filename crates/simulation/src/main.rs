@@ -72,6 +72,7 @@ fn main() -> ExitCode {
                     let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
                     totals.add(&report);
                     if arguments.verbose {
+                        println!("{}", report.plan.join("\n"));
                         println!("{}", report.trace.join("\n"));
                         println!("seed {seed}: {} calls, trace {}", report.calls, report.digest);
                     }
@@ -120,7 +121,8 @@ fn story(report: &Report) -> String {
             .iter()
             .any(|it| kind.starts_with(it))
     };
-    let mut lines: Vec<&str> = report.trace.iter().filter(told).map(String::as_str).collect();
+    let trace = report.trace.iter().filter(told);
+    let mut lines: Vec<&str> = report.plan.iter().chain(trace).map(String::as_str).collect();
     lines.push("");
     let seed = report.seed;
     let violations = report.violations.join("\n  ");

@@ -94,7 +94,10 @@ impl Network {
         };
         let afterwards =
             strikes(Kind::ServerErrorAfterwards).then(|| broken(*chance.pick(&[500, 504])));
-        let again = if request.method() == Method::PUT && strikes(Kind::RequestTwice) {
+        // What was refused is not carried out behind its sender's back: nobody could know of it.
+        let again = if instead.is_some() {
+            None
+        } else if request.method() == Method::PUT && strikes(Kind::RequestTwice) {
             Some(chance.delay(TIMEOUT - there))
         } else if is_bus && strikes(Kind::MessageAgain) {
             Some(chance.delay(AGAIN_WITHIN))

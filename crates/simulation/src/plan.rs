@@ -92,6 +92,26 @@ impl Plan {
         }
     }
 
+    /// What is there at the start, for whoever reads a story.
+    pub fn told(&self) -> Vec<String> {
+        let (catalog, estate) = (json!(self.catalog), json!(self.estate));
+        let images = catalog["images"].as_array().into_iter().flatten();
+        let versions = estate["galleries"][0]["definitions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .flat_map(|it| it["versions"].as_array().into_iter().flatten())
+            .map(|it| format!("version   {it}"));
+        images
+            .map(|it| format!("image     {it}"))
+            .chain(versions)
+            .chain(
+                ["marketplace", "outages", "variants", "machines", "scaleSets", "templates"]
+                    .map(|it| format!("{it:9} {}", estate[it])),
+            )
+            .collect()
+    }
+
     /// The catalog as it is published.
     pub fn loaded(&self) -> Loaded {
         loaded(self.catalog.clone())

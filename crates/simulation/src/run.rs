@@ -26,6 +26,8 @@ pub struct Report {
     pub violations: Vec<String>,
     /// The lines of the trace, when they were kept.
     pub trace: Vec<String>,
+    /// What the seed has decided at the start, as JSON, when the trace was kept.
+    pub plan: Vec<String>,
 }
 
 /// Lives through `seed`. Its trace is kept when `keeps`.
@@ -42,6 +44,7 @@ pub fn run(seed: u64, keeps: bool) -> Report {
     let report = runtime.block_on(async {
         let (chance, trace) = (Chance::of(seed), Trace::new(keeps));
         let plan = Plan::drawn(&chance.fork());
+        let told = if keeps { plan.told() } else { Vec::new() };
         let world = World::of(plan, &chance, &trace).await;
         world.live().await;
         let (events, calls) = world.counts();
@@ -55,6 +58,7 @@ pub fn run(seed: u64, keeps: bool) -> Report {
             happened: world.happened(),
             violations: world.broken(),
             trace: trace.lines(),
+            plan: told,
         }
     });
     // What is still on its way in the network goes with the world.

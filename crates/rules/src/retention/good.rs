@@ -19,7 +19,7 @@ pub(super) struct Good {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
     number: VersionNumber,
-    /// False: nobody can say yet whether it is replicated there.
+    /// False: nobody can say yet whether it is replicated there, or somebody else has hidden it.
     sure: bool,
 }
 
@@ -71,8 +71,8 @@ impl Good {
         }
         if !perhaps.is_empty() {
             return Some(format!(
-                "it may be among the {keep} newest good versions in {perhaps}, where its \
-                 replication is neither Completed nor Failed"
+                "it may be among the {keep} newest good versions in {perhaps}, where it is hidden, \
+                 or its replication neither Completed nor Failed"
             ));
         }
         let of_image = self.of.get(&None).and_then(protecting);
@@ -107,10 +107,10 @@ impl Good {
 
 /// Whether `version` is good in a region, surely or perhaps; without one, in any, surely. A version
 /// whose run is still under way is good only where it is offered already: its later rings may never
-/// come.
+/// come. One that was released and is hidden all the same was hidden by somebody else, who has not
+/// said why.
 fn is_good(policy: &Retention, version: &VersionFacts, region: Option<&Region>) -> Option<bool> {
-    let offered = |it: &RegionFacts| !(version.in_a_run && it.excluded);
-    let serves = |it: &RegionFacts| it.completed && offered(it);
+    let serves = |it: &RegionFacts| it.completed && !it.excluded;
     let sound = version.provisioned == Provisioned::Succeeded
         && version.standing == Standing::Released
         && (version.ours || policy.adopt);
@@ -118,7 +118,9 @@ fn is_good(policy: &Retention, version: &VersionFacts, region: Option<&Region>) 
         return None;
     }
     match region.map(|it| version.regions.get(it)) {
-        Some(there) => there.filter(|it| !it.failed && offered(it)).map(serves),
+        Some(there) => {
+            there.filter(|it| !it.failed && !(version.in_a_run && it.excluded)).map(serves)
+        }
         None => version.regions.values().any(serves).then_some(true),
     }
 }

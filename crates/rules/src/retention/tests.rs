@@ -200,8 +200,8 @@ fn a_version_whose_replication_nobody_can_tell_is_kept_and_makes_no_other_needle
     assert_eq!(stage(true, false).stage(), None);
     assert_eq!(
         stage(false, false).reasons()[0],
-        "it may be among the 2 newest good versions in northeurope, where its replication is \
-         neither Completed nor Failed"
+        "it may be among the 2 newest good versions in northeurope, where it is hidden, or its \
+         replication neither Completed nor Failed"
     );
     assert_eq!(stage(false, true).stage(), Some(Retirement::Deprecate));
 
@@ -213,6 +213,30 @@ fn a_version_whose_replication_nobody_can_tell_is_kept_and_makes_no_other_needle
     ]);
     let verdicts = judge(&policy(), &facts);
     assert!(verdicts.values().all(|it| it.stage().is_none()), "{verdicts:?}");
+}
+
+#[test]
+fn a_version_that_somebody_else_has_hidden_is_kept_and_makes_no_other_needless() {
+    let hidden = |version: VersionFacts| {
+        let mut version = version;
+        version.regions.values_mut().for_each(|it| it.excluded = true);
+        version
+    };
+    for ours in [true, false] {
+        let facts = gallery([
+            released("1.0.0").superseded("2026-01-01"),
+            released("1.1.0").superseded("2026-01-02"),
+            VersionFacts { ours, ..hidden(released("1.2.0").superseded("2026-01-03")) },
+            released("1.3.0"),
+        ]);
+
+        let verdicts = judge(&Retention { adopt: true, ..policy() }, &facts);
+
+        let stage = |text: &str| verdicts[&number(text)].stage();
+        assert_eq!(stage("1.0.0"), Some(Retirement::Deprecate));
+        assert_eq!(stage("1.1.0"), None, "with 1.3.0 there are two that are surely good");
+        assert_eq!(stage("1.2.0"), None, "it may be one");
+    }
 }
 
 #[test]
