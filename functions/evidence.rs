@@ -225,6 +225,7 @@ impl Evidence {
             },
             standing: standing(state, version),
             in_a_run: state.run(version.number).is_some(),
+            hidden: version.exclude_from_latest,
             regions,
             published_at: version.published_at,
             released_at: released.or_else(|| tags::time(&version.tags, tags::RELEASED_AT)),

@@ -45,6 +45,8 @@ pub struct VersionFacts {
     pub standing: Standing,
     /// True: a run is under way with it.
     pub in_a_run: bool,
+    /// It is excluded from latest as a whole, whatever its regions say.
+    pub hidden: bool,
     pub regions: BTreeMap<Region, RegionFacts>,
     pub published_at: Option<DateTime<Utc>>,
     pub released_at: Option<DateTime<Utc>>,

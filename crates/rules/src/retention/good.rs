@@ -110,7 +110,8 @@ impl Good {
 /// come. One that was released and is hidden all the same was hidden by somebody else, who has not
 /// said why.
 fn is_good(policy: &Retention, version: &VersionFacts, region: Option<&Region>) -> Option<bool> {
-    let serves = |it: &RegionFacts| it.completed && !it.excluded;
+    let hidden = version.hidden && !version.in_a_run;
+    let serves = |it: &RegionFacts| it.completed && !it.excluded && !hidden;
     let sound = version.provisioned == Provisioned::Succeeded
         && version.standing == Standing::Released
         && (version.ours || policy.adopt);

@@ -217,16 +217,15 @@ fn a_version_whose_replication_nobody_can_tell_is_kept_and_makes_no_other_needle
 
 #[test]
 fn a_version_that_somebody_else_has_hidden_is_kept_and_makes_no_other_needless() {
-    let hidden = |version: VersionFacts| {
-        let mut version = version;
-        version.regions.values_mut().for_each(|it| it.excluded = true);
-        version
-    };
-    for ours in [true, false] {
+    let mut by_region = released("1.2.0").superseded("2026-01-03");
+    by_region.regions.values_mut().for_each(|it| it.excluded = true);
+    let as_a_whole = VersionFacts { hidden: true, ..released("1.2.0").superseded("2026-01-03") };
+    let of_others = VersionFacts { ours: false, ..as_a_whole.clone() };
+    for hidden in [by_region, as_a_whole, of_others] {
         let facts = gallery([
             released("1.0.0").superseded("2026-01-01"),
             released("1.1.0").superseded("2026-01-02"),
-            VersionFacts { ours, ..hidden(released("1.2.0").superseded("2026-01-03")) },
+            hidden,
             released("1.3.0"),
         ]);
 
@@ -637,20 +636,24 @@ fn any_version() -> impl Strategy<Value = VersionFacts> {
         ),
         0..4,
     );
-    let flags = (prop::bool::weighted(0.9), prop::bool::weighted(0.1), prop::bool::weighted(0.1));
+    let rarely = || prop::bool::weighted(0.1);
+    let flags = (prop::bool::weighted(0.9), rarely(), rarely(), rarely());
     (standing, provisioned, flags, regions, (date(), date(), date(), date()), pin).prop_map(
-        |(standing, provisioned, (ours, in_a_run, child), regions, dates, pin)| VersionFacts {
-            ours,
-            provisioned,
-            in_a_run,
-            regions,
-            published_at: dates.0,
-            released_at: dates.1,
-            superseded_at: dates.2,
-            deprecated_at: dates.3,
-            pinned: pin.map(|until| Pin { until: until.map(days_ago), why: "audit".into() }),
-            base_of: if child { vec!["child".parse().unwrap()] } else { vec![] },
-            ..self::standing("1.0.0", standing)
+        |(standing, provisioned, (ours, in_a_run, hidden, child), regions, dates, pin)| {
+            VersionFacts {
+                ours,
+                provisioned,
+                in_a_run,
+                hidden,
+                regions,
+                published_at: dates.0,
+                released_at: dates.1,
+                superseded_at: dates.2,
+                deprecated_at: dates.3,
+                pinned: pin.map(|until| Pin { until: until.map(days_ago), why: "audit".into() }),
+                base_of: if child { vec!["child".parse().unwrap()] } else { vec![] },
+                ..self::standing("1.0.0", standing)
+            }
         },
     )
 }
@@ -685,6 +688,7 @@ fn standing(text: &str, standing: Standing) -> VersionFacts {
         provisioned: Provisioned::Succeeded,
         standing,
         in_a_run: false,
+        hidden: false,
         regions: [(region("westeurope"), there), (region("northeurope"), there)].into(),
         published_at: None,
         released_at: None,
