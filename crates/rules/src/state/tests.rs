@@ -293,22 +293,31 @@ fn while_an_intent_is_open_nobody_else_may_intend_the_same() {
 }
 
 #[test]
-fn an_intent_that_nobody_comes_back_to_is_forgotten_once_nothing_is_owed() {
-    let intent = |target: &str| Event::IntentRecorded {
+fn an_intent_that_no_step_comes_back_to_is_forgotten() {
+    let intent = |target: &str, operation| Event::IntentRecorded {
         target: target.to_owned(),
-        operation: Operation::UpdateVersion,
+        operation,
         intent: "change it".to_owned(),
         evidence: Vec::new(),
         send_before: start() + TimeDelta::minutes(10),
     };
-    let quiet = story().then(intent("1.0.0"));
-    let (early, late) = (start() + TimeDelta::minutes(10), start() + TimeDelta::minutes(11));
-    let owing = quiet.clone().triggered(0);
+    let (definition, template, version) = ("web", "web-1.0.0", "1.0.0");
+    let story = story()
+        .then(intent(definition, Operation::CreateDefinition))
+        .then(intent(template, Operation::RunTemplate))
+        .then(intent(version, Operation::UpdateVersion));
+    let forgotten = |story: &Story, minute| {
+        let now = start() + TimeDelta::minutes(minute);
+        let forgotten = story.state.forgotten_intents(now).into_iter();
+        forgotten.map(|(target, _)| target).collect::<Vec<_>>()
+    };
 
-    assert!(quiet.state.forgotten_intents(early).is_empty(), "it may still be under way");
-    let forgotten = [("1.0.0".to_owned(), Operation::UpdateVersion)];
-    assert_eq!(quiet.state.forgotten_intents(late), forgotten);
-    assert!(owing.state.forgotten_intents(late).is_empty(), "a step may come back to it");
+    assert!(forgotten(&story, 10).is_empty(), "they may still be under way");
+    assert_eq!(forgotten(&story, 11), [version, definition, template]);
+    let triggered = story.triggered(0);
+    assert_eq!(forgotten(&triggered, 11), [version, template], "a run is to be opened");
+    let opened = triggered.opened("1.0.0");
+    assert_eq!(forgotten(&opened, 11), [definition], "the run comes back to both");
 }
 
 #[test]

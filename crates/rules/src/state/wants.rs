@@ -66,14 +66,34 @@ impl State {
         self.wants().into_iter().filter(waits).collect()
     }
 
-    /// Intents that nobody will ever tell the outcome of: their time has passed, and nothing is owed
-    /// whose step could come back to them.
+    /// Intents that nobody will ever tell the outcome of: their time has passed, and no step is owed
+    /// that could come back to them.
     pub fn forgotten_intents(&self, now: DateTime<Utc>) -> Vec<(String, Operation)> {
-        if !self.is_quiet() {
-            return Vec::new();
+        let forgotten = self.intents.iter().filter(|(target, intent)| {
+            self.claim(target, now) == Claim::Free && !self.comes_back(target, intent.operation)
+        });
+        forgotten.map(|(target, intent)| (target.clone(), intent.operation)).collect()
+    }
+
+    /// Whether something is under way whose steps do `operation` to `target`.
+    fn comes_back(&self, target: &str, operation: Operation) -> bool {
+        match operation {
+            Operation::CreateDefinition => self.opening.is_some() || !self.pending.is_empty(),
+            Operation::CreateTemplate
+            | Operation::RunTemplate
+            | Operation::CancelTemplate
+            | Operation::DeleteTemplate => {
+                self.runs().any(|it| it.template == target)
+                    || self.tidying.iter().any(|it| it.template == target)
+            }
+            Operation::UpdateVersion | Operation::DeleteVersion => {
+                self.runs().any(|it| it.version.to_string() == target)
+                    || self
+                        .versions
+                        .iter()
+                        .any(|(number, it)| it.retiring.is_some() && number.to_string() == target)
+            }
         }
-        let free = self.intents.iter().filter(|(target, _)| self.claim(target, now) == Claim::Free);
-        free.map(|(target, intent)| (target.clone(), intent.operation)).collect()
     }
 
     pub(super) fn tasks_mut(&mut self) -> impl Iterator<Item = &mut Task> {
