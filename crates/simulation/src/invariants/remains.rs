@@ -3,10 +3,14 @@
 
 use chrono::TimeDelta;
 
+use super::story::Intent;
 use super::{Invariant, PATIENCE, Seen};
 
 /// A message is handled within minutes when nothing goes wrong.
 const ON_ITS_WAY: TimeDelta = TimeDelta::minutes(10);
+
+/// A change of a version is told when Azure says that it is done, which may take hours.
+const UNDER_WAY: TimeDelta = TimeDelta::hours(4);
 
 /// Looks once, when the seed is over.
 #[derive(Debug)]
@@ -81,7 +85,9 @@ fn releases(seen: &Seen<'_>) -> Result<(), String> {
         };
         for (number, version) in &told.versions {
             let is_over = version.condemned.is_some() || version.deprecated || version.deleted;
-            if version.everywhere.is_none() || is_over || stranger(number) {
+            let changes = |it: &Intent| it.target == *number && seen.now - it.stored_at < UNDER_WAY;
+            let changes = told.intents.iter().any(changes);
+            if version.everywhere.is_none() || is_over || changes || stranger(number) {
                 continue;
             }
             let Some(there) = Seen::version(seen.gallery, image, number) else {
