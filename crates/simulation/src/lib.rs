@@ -23,3 +23,4 @@ pub mod world;
 pub mod run;
 
 pub use run::{Report, run};
+pub mod year;

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use simulation::fault::Kind;
+use simulation::year::soak;
 use simulation::{Report, run};
 
 /// A seed asks for memory all the time: with this it takes a quarter less than with the system's.
@@ -32,6 +33,10 @@ struct Arguments {
     /// Print the whole trace of every seed, not only the story of one that breaks something.
     #[arg(long)]
     verbose: bool,
+    /// Live through so many days of one world instead, most of them well, and look at what is left
+    /// behind and what grows: 365 is a year.
+    #[arg(long, value_name = "DAYS", conflicts_with_all = ["seeds", "from", "threads"])]
+    days: Option<u32>,
     /// On how many threads; as many as the machine has cores when it is left out.
     #[arg(long)]
     threads: Option<usize>,
@@ -52,6 +57,9 @@ struct Totals {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let began = Instant::now();
+    if let Some(days) = arguments.days {
+        return live_through(days, arguments.verbose, began);
+    }
     let next = AtomicU64::new(arguments.from);
     let end = arguments.from.saturating_add(arguments.seeds);
     let totals = Mutex::new(Totals::default());
@@ -96,6 +104,33 @@ fn main() -> ExitCode {
          {violations} violations"
     );
     if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Lives through `days` of one world, and tells of each month.
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints")]
+fn live_through(days: u32, verbose: bool, began: Instant) -> ExitCode {
+    let mut resident = Vec::new();
+    let soak = soak(days, verbose, |month| {
+        let bytes = resident_bytes();
+        resident.extend(bytes);
+        println!(
+            "day {:3}: {:5.1} s, {} MiB resident, {month:?}",
+            month.day + 1,
+            began.elapsed().as_secs_f64(),
+            bytes.map_or_else(|| "?".to_owned(), |it| (it >> 20).to_string()),
+        );
+    });
+    println!("{}", soak.trace.join("\n"));
+    println!("{:?}\n{:?}", soak.lengths, soak.happened);
+    println!("{}", soak.violations.join("\n"));
+    if soak.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What this process has in memory, in bytes, where the system tells (Linux).
+fn resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * 4096)
 }
 
 impl Totals {

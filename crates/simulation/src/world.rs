@@ -20,7 +20,6 @@ use seam::{Body, Clock, Fault, Local, PausedClock, Request, Response, Tokens, Wi
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::chance::Chance;
 use crate::delivery::Processes;
 use crate::fault::Faults;
 use crate::invariants::story::Story;
@@ -50,11 +49,11 @@ pub struct World {
     pub(crate) record: Record,
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) worst_moment: Arc<Notify>,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) store: Store,
     trace: Trace,
     host: Arc<Host>,
-    store: Store,
     door: Arc<Door>,
-    watch: Arc<Watch>,
 }
 
 /// Where requests reach the world: what Azure has taken is written down here.
@@ -101,14 +100,13 @@ impl std::fmt::Debug for Watch {
 }
 
 impl World {
-    /// The world of `plan`. Must be called in a runtime whose time is paused.
+    /// The world of `plan`, in which `faults` strike. Must be called in a runtime whose time is paused.
     ///
     /// # Panics
     /// When the world cannot be put together, which is a fault of the simulation.
     #[expect(clippy::expect_used, reason = "there is no seed to go on with")]
-    pub async fn of(plan: Plan, chance: &Chance, trace: &Trace) -> World {
+    pub async fn of(plan: Plan, faults: Faults, trace: &Trace) -> World {
         let clock: Arc<dyn Clock> = Arc::new(PausedClock::starting_at(plan.estate.start));
-        let faults = Faults::drawn(chance, trace);
         let record = Record::default();
         let package = package(plan.ticks_every);
         let remembers = plan.duplicates_seconds;
@@ -253,7 +251,7 @@ impl World {
         self.watch.end();
     }
 
-    async fn live_until(&self, at: DateTime<Utc>) {
+    pub(crate) async fn live_until(&self, at: DateTime<Utc>) {
         let over = |activity: &Activity| {
             let (Activity::Started { at: then, .. }
             | Activity::Ended { at: then, .. }
@@ -276,7 +274,7 @@ impl World {
         pending.chain(runs).chain(wants).collect()
     }
 
-    async fn state(&self, image: &str) -> Option<rules::state::State> {
+    pub(crate) async fn state(&self, image: &str) -> Option<rules::state::State> {
         let name = ledger::StreamName::Image(image.parse().ok()?);
         Some(self.ledger().read(&name).await.ok()?.state)
     }
@@ -357,7 +355,7 @@ impl World {
         definition(image)
     }
 
-    fn say(&self, kind: &str, what: std::fmt::Arguments<'_>) {
+    pub(crate) fn say(&self, kind: &str, what: std::fmt::Arguments<'_>) {
         self.trace.say(self.clock.now(), kind, what);
     }
 
@@ -366,21 +364,13 @@ impl World {
         self.watch.watching().broken.clone()
     }
 
-    fn is_broken(&self) -> bool {
+    pub(crate) fn is_broken(&self) -> bool {
         !self.watch.watching().broken.is_empty()
     }
 
     /// How often each event happened, by its name in the ledger.
     pub fn happened(&self) -> BTreeMap<String, u64> {
-        let mut happened: BTreeMap<String, u64> = BTreeMap::new();
-        let written = self.record.read();
-        for entry in written.streams.values().flatten() {
-            for event in entry.value["events"].as_array().into_iter().flatten() {
-                let name = event["event"].as_str().unwrap_or_default();
-                *happened.entry(name.to_owned()).or_default() += 1;
-            }
-        }
-        happened
+        self.record.read().happened.clone()
     }
 
     /// How many events there were: entries and writes, and how many calls of Azure.
@@ -531,7 +521,12 @@ impl Watch {
         self.watching().look(true);
     }
 
-    fn breaks(&self, what: &str) {
+    /// Looks as if it were the last time, and forgets what is over.
+    pub(crate) fn rest(&self) {
+        self.watching().rest();
+    }
+
+    pub(crate) fn breaks(&self, what: &str) {
         self.watching().breaks(what.to_owned());
     }
 }
@@ -617,5 +612,34 @@ impl Watching {
         for what in broken {
             self.breaks(what);
         }
+    }
+
+    fn rest(&mut self) {
+        self.look(true);
+        let gallery = self.gallery();
+        self.story.rest(self.clock.now());
+        self.record.forget();
+        let written = self.record.read();
+        let seen = Seen {
+            now: self.clock.now(),
+            catalog: &self.catalog,
+            estate: &self.estate,
+            written: &written,
+            story: &self.story,
+            entries: Vec::new(),
+            objects: &[],
+            writes: &[],
+            before: &gallery,
+            gallery: &gallery,
+            azure: &self.azure,
+            bus: &self.bus,
+        };
+        for invariant in &mut self.invariants {
+            invariant.rest(&seen);
+        }
+        let kept = written.streams.iter().map(|(stream, all)| (stream.clone(), all.len()));
+        self.entries = kept.collect();
+        self.writes = written.writes.len();
+        self.objects = written.objects.len();
     }
 }

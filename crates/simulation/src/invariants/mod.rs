@@ -57,6 +57,10 @@ pub trait Invariant: Send {
     fn end(&mut self, _seen: &Seen<'_>) -> Result<(), String> {
         Ok(())
     }
+
+    /// Forgets what is over: in a year there is more of it than fits into a memory, and a look must
+    /// not cost more each time.
+    fn rest(&mut self, _seen: &Seen<'_>) {}
 }
 
 /// By image: the versions that the gallery has.
