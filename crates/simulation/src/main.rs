@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use simulation::fault::Kind;
-use simulation::year::soak;
+use simulation::year::{Month, Soak, growth, soak};
 use simulation::{Report, run};
 
 /// A seed asks for memory all the time: with this it takes a quarter less than with the system's.
@@ -110,27 +110,41 @@ fn main() -> ExitCode {
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints")]
 fn live_through(days: u32, verbose: bool, began: Instant) -> ExitCode {
     let mut resident = Vec::new();
-    let soak = soak(days, verbose, |month| {
-        let bytes = resident_bytes();
-        resident.extend(bytes);
+    let mut soak = soak(days, verbose, |month| {
+        resident.extend(resident_mebibytes());
+        let Month { day, largest_state, versions, reads_a_day, events_a_day } = month;
         println!(
-            "day {:3}: {:5.1} s, {} MiB resident, {month:?}",
-            month.day + 1,
+            "day {:3}: {:.0} s, {} MiB resident, the largest state {largest_state} bytes, {versions} \
+             versions, {reads_a_day} reads and {events_a_day} events a day",
+            day + 1,
             began.elapsed().as_secs_f64(),
-            bytes.map_or_else(|| "?".to_owned(), |it| (it >> 20).to_string()),
+            resident.last().copied().unwrap_or_default(),
         );
     });
-    println!("{}", soak.trace.join("\n"));
-    println!("{:?}\n{:?}", soak.lengths, soak.happened);
-    println!("{}", soak.violations.join("\n"));
-    if soak.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if let Some((from, to)) = growth(&resident) {
+        soak.violations.push(format!("MiB resident: {from}, then {to}"));
+    }
+    for line in soak.trace.iter().chain(&soak.violations) {
+        println!("{line}");
+    }
+    let most = soak.lengths.iter().filter(|(_, it)| it.runs > 0);
+    let most = most.map(|(_, it)| it.entries.div_ceil(it.runs)).max().unwrap_or_default();
+    let Soak { events, calls, faults, violations, .. } = soak;
+    eprintln!(
+        "{days} days, {:.1} s, {events} events, {calls} calls, {faults} faults injected, {most} \
+         entries a run, {} violations",
+        began.elapsed().as_secs_f64(),
+        violations.len(),
+    );
+    if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// What this process has in memory, in bytes, where the system tells (Linux).
-fn resident_bytes() -> Option<u64> {
+/// What this process has in memory, where the system tells (Linux).
+fn resident_mebibytes() -> Option<u64> {
+    const PAGE: u64 = 4096;
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * 4096)
+    Some(pages * PAGE >> 20)
 }
 
 impl Totals {

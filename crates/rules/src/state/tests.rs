@@ -28,8 +28,9 @@ fn number(text: &str) -> VersionNumber {
     text.parse().unwrap()
 }
 
+/// An occurrence so many hours after the one that is next when the image is adopted.
 fn schedule(hour: i64) -> Trigger {
-    Trigger::Schedule { occurrence: start() + TimeDelta::hours(hour), patch_tuesday: None }
+    Trigger::Schedule { occurrence: start() + TimeDelta::hours(hour + 1), patch_tuesday: None }
 }
 
 fn ring(name: &str, region: &str, bake_hours: u32) -> PlannedRing {

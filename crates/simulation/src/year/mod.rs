@@ -24,8 +24,8 @@ const SHARE: f64 = 0.3;
 const READ_WITHIN: TimeDelta = TimeDelta::days(40);
 /// The entries that a run may have, all in all (`DESIGN.md`, the table of numbers).
 pub const ENTRIES_PER_RUN: u64 = 60;
-/// How much larger than half a year before something may be that does not grow.
-const SLACK: f64 = 1.15;
+/// How much larger what does not grow may be than it was months before, in percent.
+pub const SLACK_PERCENT: u64 = 115;
 
 /// What people and strangers do is theirs; a year asks what is left behind by Azure's bad days.
 const NOT_IN_A_YEAR: [Kind; 5] = [
@@ -35,6 +35,7 @@ const NOT_IN_A_YEAR: [Kind; 5] = [
     Kind::CatalogChanges,
     Kind::Resubmitted,
 ];
+
 
 /// What a month of a soak came to.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,11 +47,10 @@ pub struct Month {
     pub largest_state: u64,
     /// The versions of all images that the gallery has.
     pub versions: u64,
-    /// Reads of the ledger's store in this month, for each invocation.
-    pub reads_per_invocation: f64,
-    /// Entries and writes on Azure in this month.
-    pub events: u64,
-    pub dead_letters: u64,
+    /// Reads and listings of the ledger's store in this month, for each day of it.
+    pub reads_a_day: u64,
+    /// Entries and writes on Azure in this month, for each day of it.
+    pub events_a_day: u64,
 }
 
 /// What came of a soak.
@@ -87,10 +87,11 @@ pub fn soak(days: u32, keeps: bool, mut at_month_end: impl FnMut(&Month)) -> Soa
         faults.stop();
         let world = World::of(Plan::lasting(days), faults, &trace).await;
         let mut soak = Soak::default();
+        let mut before = Totals::default();
         for day in 0..days {
             world.live_a_day(day).await;
             if (day + 1) % MONTH == 0 || day + 1 == days {
-                let month = world.look_back(day, &soak).await;
+                let month = world.look_back(day, &mut before).await;
                 at_month_end(&month);
                 soak.months.push(month);
             }
@@ -113,6 +114,14 @@ pub fn soak(days: u32, keeps: bool, mut at_month_end: impl FnMut(&Month)) -> Soa
     soak
 }
 
+/// What there was so far.
+#[derive(Default)]
+struct Totals {
+    days: u32,
+    reads: u64,
+    events: u64,
+}
+
 impl World {
     async fn live_a_day(&self, day: u32) {
         match day % 7 == BAD_DAY {
@@ -129,7 +138,7 @@ impl World {
     }
 
     /// Looks at what is left behind after a month, and forgets what is over.
-    async fn look_back(&self, day: u32, so_far: &Soak) -> Month {
+    async fn look_back(&self, day: u32, before: &mut Totals) -> Month {
         let mut largest_state = 0;
         let mut versions = 0;
         for image in self.images() {
@@ -139,14 +148,20 @@ impl World {
             versions += self.numbers(&image).len() as u64;
         }
         let counts = self.sandbox.bus.counts().unwrap_or_default();
-        let dead_letters: u64 = counts.values().map(|it| it.dead).sum();
-        if dead_letters > 0 {
-            self.watch.breaks(&format!("day {day}: {dead_letters} dead letters, days after trouble"));
+        let dead: u64 = counts.values().map(|it| it.dead).sum();
+        if dead > 0 {
+            self.watch.breaks(&format!("day {day}: {dead} dead letters, days after trouble"));
         }
         self.watch.rest();
         self.store.put_away(self.clock.now() - READ_WITHIN).await;
-        let month = Month { day, largest_state, versions, dead_letters, ..Month::default() };
-        self.say("month", format_args!("{month:?}, {} before", so_far.months.len()));
+
+        let now = Totals { days: day + 1, reads: self.store.reads(), events: self.counts().0 };
+        let days = u64::from(now.days - before.days).max(1);
+        let reads_a_day = (now.reads - before.reads) / days;
+        let events_a_day = (now.events - before.events) / days;
+        *before = now;
+        let month = Month { day, largest_state, versions, reads_a_day, events_a_day };
+        self.say("month", format_args!("{month:?}"));
         month
     }
 }
@@ -161,11 +176,27 @@ impl Soak {
                 grown.push(format!("{image}: {entries} entries of {runs} runs"));
             }
         }
-        let half = self.months.len() / 2;
-        if half < 3 {
-            return grown;
+        let measures: [(&str, fn(&Month) -> u64); 3] = [
+            ("bytes of state", |it| it.largest_state),
+            ("versions in the gallery", |it| it.versions),
+            ("reads a day", |it| it.reads_a_day),
+        ];
+        for (what, measure) in measures {
+            let measured: Vec<u64> = self.months.iter().map(measure).collect();
+            grown.extend(growth(&measured).map(|(from, to)| format!("{what}: {from}, then {to}")));
         }
-        let (early, late) = (&self.months[1..=half], &self.months[half + 1..]);
         grown
     }
+}
+
+/// From what to what something has grown that was measured once a month: the most of the last quarter
+/// of the time, against the most of the quarter before. Nothing while there is less than half a year.
+pub fn growth(measured: &[u64]) -> Option<(u64, u64)> {
+    let quarter = measured.len() / 4;
+    if quarter < 2 {
+        return None;
+    }
+    let (before, late) = measured[measured.len() - 2 * quarter..].split_at(quarter);
+    let (from, to) = (*before.iter().max()?, *late.iter().max()?);
+    (to * 100 > from * SLACK_PERCENT).then_some((from, to))
 }
