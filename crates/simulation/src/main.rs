@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use clap::Parser;
+use simulation::backlog::{Drained, backlog};
 use simulation::fault::Kind;
 use simulation::year::{Month, Soak, growth, soak};
 use simulation::{Report, run};
@@ -37,6 +38,10 @@ struct Arguments {
     /// behind and what grows: 365 is a year.
     #[arg(long, value_name = "DAYS", conflicts_with_all = ["seeds", "from", "threads"])]
     days: Option<u32>,
+    /// Let one world catch up with about so many messages that are due at once.
+    #[arg(long, value_name = "MESSAGES",
+        conflicts_with_all = ["seeds", "from", "threads", "days"])]
+    backlog: Option<usize>,
     /// On how many threads; as many as the machine has cores when it is left out.
     #[arg(long)]
     threads: Option<usize>,
@@ -59,6 +64,9 @@ fn main() -> ExitCode {
     let began = Instant::now();
     if let Some(days) = arguments.days {
         return live_through(days, arguments.verbose, began);
+    }
+    if let Some(messages) = arguments.backlog {
+        return catch_up(messages, arguments.verbose, began);
     }
     let next = AtomicU64::new(arguments.from);
     let end = arguments.from.saturating_add(arguments.seeds);
@@ -134,6 +142,30 @@ fn live_through(days: u32, verbose: bool, began: Instant) -> ExitCode {
         "{days} days, {:.1} s, {events} events, {calls} calls, {faults} faults injected, {most} \
          entries a run, {} violations",
         began.elapsed().as_secs_f64(),
+        violations.len(),
+    );
+    if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Lets one world catch up with `messages`.
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints")]
+fn catch_up(messages: usize, verbose: bool, began: Instant) -> ExitCode {
+    let drained = backlog(messages, verbose);
+    for line in drained.trace.iter().chain(&drained.violations) {
+        println!("{line}");
+    }
+    let Drained { messages, images, took, longest_wait, overtaken, traffic, violations, .. } =
+        drained;
+    eprintln!(
+        "{messages} messages of {images} images, {:.1} s, drained in {} min, the first look after {} \
+         min at most, {overtaken} overtaken, {} calls, {} in the busiest half hour, {} refused, {} \
+         violations",
+        began.elapsed().as_secs_f64(),
+        took.num_minutes(),
+        longest_wait.num_minutes(),
+        traffic.calls,
+        traffic.most_in_half_an_hour,
+        traffic.refused,
         violations.len(),
     );
     if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -2,7 +2,7 @@
 //! everything that can go wrong between them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use axum::Router;
@@ -30,6 +30,7 @@ use crate::record::{Record, Write};
 use crate::skew::Skewed;
 use crate::store::{ACCOUNT, CONTAINER, Store};
 use crate::trace::Trace;
+use crate::traffic::Traffic;
 
 pub(crate) const ARM: &str = "127.0.0.1:4001";
 pub(crate) const BUS: &str = "127.0.0.1:4002";
@@ -64,6 +65,8 @@ struct Door {
     clock: Arc<dyn Clock>,
     trace: Trace,
     watch: Arc<Watch>,
+    /// What Azure was asked.
+    traffic: Arc<Mutex<Traffic>>,
 }
 
 /// Looks after every event whether the invariants hold.
@@ -77,7 +80,8 @@ struct Watching {
     objects: usize,
     changes: u64,
     catalog: Catalog,
-    /// The images that the seed began with, whatever the catalog says of them now.
+    /// The images whose versions are looked at: those that the seed began with, whatever the catalog
+    /// says of them now.
     images: Vec<String>,
     estate: Estate,
     azure: Arc<sandbox::azure::Azure>,
@@ -104,8 +108,23 @@ impl World {
     ///
     /// # Panics
     /// When the world cannot be put together, which is a fault of the simulation.
-    #[expect(clippy::expect_used, reason = "there is no seed to go on with")]
     pub async fn of(plan: Plan, faults: Faults, trace: &Trace) -> World {
+        let images = plan.catalog.images.iter().map(|it| it.name.to_string()).collect();
+        World::seen_by(plan, faults, trace, invariants::all(), images).await
+    }
+
+    /// The same, in which only `invariants` are looked at, and of the gallery only `images`.
+    ///
+    /// # Panics
+    /// As [`World::of`].
+    #[expect(clippy::expect_used, reason = "there is no seed to go on with")]
+    pub async fn seen_by(
+        plan: Plan,
+        faults: Faults,
+        trace: &Trace,
+        invariants: Vec<Box<dyn Invariant>>,
+        images: Vec<String>,
+    ) -> World {
         let clock: Arc<dyn Clock> = Arc::new(PausedClock::starting_at(plan.estate.start));
         let record = Record::default();
         let package = package(plan.ticks_every);
@@ -122,13 +141,13 @@ impl World {
             [(ARM, routers.arm), (BUS, routers.bus), (BLOB, routers.blob), (PEOPLE, people)];
         let world = Local::to(services.map(|(host, router)| (host.to_owned(), router)));
         let watch = Arc::new(Watch(Mutex::new(Watching {
-            invariants: invariants::all(),
+            invariants,
             entries: BTreeMap::new(),
             writes: 0,
             objects: 0,
             changes: u64::MAX,
             catalog: plan.catalog.clone(),
-            images: plan.catalog.images.iter().map(|it| it.name.to_string()).collect(),
+            images,
             estate: plan.estate.clone(),
             azure: Arc::clone(&sandbox.azure),
             bus: Arc::clone(&sandbox.bus),
@@ -146,6 +165,7 @@ impl World {
             clock: Arc::clone(&clock),
             trace: trace.clone(),
             watch: Arc::clone(&watch),
+            traffic: Arc::default(),
         });
         let worst_moment = Arc::new(Notify::new());
         let network: Arc<dyn Wire> = Arc::new(Network::new(
@@ -279,7 +299,7 @@ impl World {
         Some(self.ledger().read(&name).await.ok()?.state)
     }
 
-    fn ledger(&self) -> Ledger {
+    pub(crate) fn ledger(&self) -> Ledger {
         Ledger::new(Arc::new(self.store.sound()), self.plan.catalog.catalog.clone())
     }
 
@@ -366,6 +386,11 @@ impl World {
 
     pub(crate) fn is_broken(&self) -> bool {
         !self.watch.watching().broken.is_empty()
+    }
+
+    /// What Azure was asked.
+    pub(crate) fn traffic(&self) -> Traffic {
+        self.door.traffic().clone()
     }
 
     /// How often each event happened, by its name in the ledger.
@@ -459,6 +484,7 @@ fn observer(trace: &Trace, watch: &Arc<Watch>) -> sandbox::host::Observer {
                 trace.say(*at, "dead", format_args!("{queue} {message_id}: {reason}"));
             }
         }
+        watch.hear(activity);
         watch.look();
     })
 }
@@ -467,15 +493,26 @@ fn text(header: Option<&http::HeaderValue>) -> String {
     header.and_then(|it| it.to_str().ok()).unwrap_or_default().to_owned()
 }
 
+impl Door {
+    fn traffic(&self) -> MutexGuard<'_, Traffic> {
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[async_trait]
 impl Wire for Door {
     async fn send(&self, request: Request) -> Result<Response, Fault> {
+        let is_arm = request.uri().authority().is_some_and(|it| it.as_str() == ARM);
         let is_write = request.method() != Method::GET
             && request.method() != Method::HEAD
-            && request.uri().authority().is_some_and(|it| it.as_str() == ARM)
+            && is_arm
             && !request.uri().path().ends_with("/resources");
         if !is_write {
-            return self.world.send(request).await;
+            let answer = self.world.send(request).await?;
+            if is_arm {
+                self.traffic().answered(self.clock.now(), answer.status);
+            }
+            return Ok(answer);
         }
         let mut write = Write {
             at: self.clock.now(),
@@ -489,6 +526,7 @@ impl Wire for Door {
         self.watch.expect();
         let (status, headers, body) = self.world.send(request).await?.collect(usize::MAX).await?;
         write.status = status.as_u16();
+        self.traffic().answered(write.at, status);
         self.trace.say(
             write.at,
             "azure",
@@ -508,6 +546,11 @@ impl Watch {
     /// Looks at what is new.
     fn look(&self) {
         self.watching().look(false);
+    }
+
+    /// Tells whoever wants to know it what the host does.
+    fn hear(&self, activity: &Activity) {
+        self.watching().invariants.iter_mut().for_each(|it| it.hears(activity));
     }
 
     /// Looks before a write: what follows is compared with this.
