@@ -158,11 +158,12 @@ fn catch_up(messages: usize, verbose: bool, began: Instant) -> ExitCode {
         drained;
     eprintln!(
         "{messages} messages of {images} images, {:.1} s, drained in {} min, the first look after {} \
-         min at most, {overtaken} overtaken, {} calls, {} in the busiest half hour, {} refused, {} \
-         violations",
+         min at most, {overtaken} overtaken, {} sent, {} calls, {} in the busiest half \
+         hour, {} refused, {} violations",
         began.elapsed().as_secs_f64(),
         took.num_minutes(),
         longest_wait.num_minutes(),
+        traffic.sent,
         traffic.calls,
         traffic.most_in_half_an_hour,
         traffic.refused,

@@ -1,4 +1,4 @@
-//! What Azure was asked, and what it refused because it was too much.
+//! What Azure and the bus were asked, and what Azure refused because it was too much.
 
 use std::collections::VecDeque;
 
@@ -16,6 +16,8 @@ pub struct Traffic {
     pub refused: u64,
     /// The most that were not refused in any half hour.
     pub most_in_half_an_hour: usize,
+    /// Requests to the bus: messages, mostly one in each.
+    pub sent: u64,
     lately: VecDeque<DateTime<Utc>>,
 }
 

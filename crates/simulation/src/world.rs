@@ -65,7 +65,7 @@ struct Door {
     clock: Arc<dyn Clock>,
     trace: Trace,
     watch: Arc<Watch>,
-    /// What Azure was asked.
+    /// What Azure and the bus were asked.
     traffic: Arc<Mutex<Traffic>>,
 }
 
@@ -388,7 +388,7 @@ impl World {
         !self.watch.watching().broken.is_empty()
     }
 
-    /// What Azure was asked.
+    /// What Azure and the bus were asked.
     pub(crate) fn traffic(&self) -> Traffic {
         self.door.traffic().clone()
     }
@@ -502,7 +502,11 @@ impl Door {
 #[async_trait]
 impl Wire for Door {
     async fn send(&self, request: Request) -> Result<Response, Fault> {
-        let is_arm = request.uri().authority().is_some_and(|it| it.as_str() == ARM);
+        let goes_to = |host: &str| request.uri().authority().is_some_and(|it| it.as_str() == host);
+        let is_arm = goes_to(ARM);
+        if goes_to(BUS) {
+            self.traffic().sent += 1;
+        }
         let is_write = request.method() != Method::GET
             && request.method() != Method::HEAD
             && is_arm

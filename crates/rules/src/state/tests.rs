@@ -342,6 +342,26 @@ fn what_is_due_and_not_overdue_is_unanswered_after_ten_minutes() {
 }
 
 #[test]
+fn a_message_that_was_overtaken_sends_what_was_made_since_and_not_all_that_is_owed() {
+    let story = story().triggered(0).opened("1.0.0").replicated("1.0.0");
+    let due = |minor| Event::RetirementDue {
+        version: number(&format!("0.{minor}.0")),
+        stage: Retirement::Deprecate,
+        standing: Standing::Released,
+        reasons: Vec::new(),
+    };
+    let story = (0..50).fold(story, |story, minor| story.then(due(minor)));
+    let seq = story.seq;
+    let newer = story.then(due(50));
+
+    let made = newer.state.made_since(seq, newer.now);
+    assert_eq!(made.iter().map(|it| it.task.seq).collect::<Vec<_>>(), [seq + 1], "of 53 wishes");
+    let later = newer.now + TimeDelta::minutes(11);
+    assert!(newer.state.made_since(seq, later).is_empty(), "look_again sends it");
+    assert!(newer.state.unanswered(later).iter().any(|it| it.task.seq == seq + 1));
+}
+
+#[test]
 fn a_hold_pauses_the_ring_and_its_end_resumes_it() {
     let version = number("1.0.0");
     let story = story().triggered(0).opened("1.0.0").replicated("1.0.0");
