@@ -47,8 +47,15 @@ pub struct Store {
 #[derive(Debug, Default)]
 struct Index {
     objects: BTreeMap<Path, (ObjectMeta, DateTime<Utc>)>,
+    /// By folder of the ledger: the last entry that was put away, and with it all before.
+    put_away: BTreeMap<String, String>,
     /// Reads and listings.
     reads: u64,
+}
+
+/// The folder of a key, and its name there.
+fn parts(key: &Path) -> (&str, &str) {
+    key.as_ref().rsplit_once('/').unwrap_or(("", key.as_ref()))
 }
 
 impl Store {
@@ -77,17 +84,22 @@ impl Store {
         self.index().reads
     }
 
-    /// Puts away what nobody has written or read since `since`, as a disk does: it is still listed,
-    /// and whoever reads it breaks something, since a step's work must not grow with an image's
-    /// history.
+    /// Puts away what nobody has written or read since `since`, as a disk does that is no part of a
+    /// memory. Whoever reads such an entry breaks something: a step's work must not grow with its
+    /// image's history.
     pub async fn put_away(&self, since: DateTime<Utc>) {
         let old: Vec<Path> = {
-            let index = self.index();
-            let old = index.objects.iter().filter(|(_, (_, touched))| *touched < since);
-            old.map(|(key, _)| key.clone()).collect()
+            let mut index = self.index();
+            let old = index.objects.extract_if(.., |_, (_, touched)| *touched < since);
+            let old: Vec<Path> = old.map(|(key, _)| key).collect();
+            for key in old.iter().filter(|it| it.as_ref().starts_with("ledger/")) {
+                let (folder, name) = parts(key);
+                index.put_away.insert(folder.to_owned(), name.to_owned());
+            }
+            old
         };
         for key in old {
-            // What is put away already is not there, and stays so.
+            // It is there, by the index.
             let _ = self.inner.delete(&key).await;
         }
     }
@@ -171,10 +183,11 @@ impl ObjectStore for Store {
         index.reads += 1;
         if let Some((_, touched)) = index.objects.get_mut(location) {
             *touched = self.clock.now();
-            if found.is_err() {
-                let what = format!("{location} was put away long ago, and somebody reads it");
-                self.record.read().tampered.push(what);
-            }
+        }
+        let (folder, name) = parts(location);
+        if index.put_away.get(folder).is_some_and(|last| name <= last.as_str()) {
+            let what = format!("{location} was put away long ago, and somebody reads it");
+            self.record.read().tampered.push(what);
         }
         found
     }

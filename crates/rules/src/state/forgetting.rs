@@ -241,7 +241,8 @@ mod tests {
 
         assert!(story.state.known_triggers.len() <= TRIGGERS);
         assert_eq!(story.state.heard_of(&parent), Some(number(9)));
-        let waits = Trigger::Person { request: "0".to_owned(), by: String::new(), why: String::new() };
+        let waits =
+            Trigger::Person { request: "0".to_owned(), by: String::new(), why: String::new() };
         assert_eq!(admit(&story.state, &waits), Admission::Known, "it waits since the beginning");
     }
 

@@ -119,6 +119,7 @@ impl World {
                 Ok(messages) => owed.push(messages),
                 Err(why) => self.watch.breaks(&format!("{image} cannot be owed anything: {why}")),
             }
+            self.watch.rest();
         }
         let mut sent = Vec::new();
         let longest = owed.iter().map(Vec::len).max().unwrap_or_default();

@@ -12,7 +12,7 @@ use rules::catalog::Image as Policy;
 use sandbox::azure::SeenVersion;
 
 use super::story::{CLOCKS, Target, Version, target};
-use super::{PATIENCE, Invariant, Seen};
+use super::{Invariant, PATIENCE, Seen};
 
 /// An image, and a version of it.
 type Named = (String, String);

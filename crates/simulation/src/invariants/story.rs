@@ -177,9 +177,9 @@ impl Story {
     pub fn rest(&mut self, now: DateTime<Utc>) {
         let long_ago = now - TimeDelta::days(2);
         for image in self.images.values_mut() {
-            image.versions.retain(|_, it| {
-                !it.deleted || it.opened_at.is_some_and(|at| at > long_ago)
-            });
+            image
+                .versions
+                .retain(|_, it| !it.deleted || it.opened_at.is_some_and(|at| at > long_ago));
             image.intents.retain(|it| it.outcome.is_none() || it.stored_at > long_ago);
             while image.followed.len() > MOST_FOLLOWED {
                 image.followed.pop_first();

@@ -36,7 +36,6 @@ const NOT_IN_A_YEAR: [Kind; 5] = [
     Kind::Resubmitted,
 ];
 
-
 /// What a month of a soak came to.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Month {

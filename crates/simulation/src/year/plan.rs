@@ -28,9 +28,11 @@ impl Plan {
 /// A nightly build in three rings; one for Patch Tuesday, with a child that is built weekly too and
 /// has a child of its own.
 fn catalog() -> Value {
-    let platform = json!({ "platform": { "publisher": "Canonical", "offer": "jammy", "sku": "gen2" } });
+    let platform =
+        json!({ "platform": { "publisher": "Canonical", "offer": "jammy", "sku": "gen2" } });
     let cron = |expression: &str| json!({ "cron": { "expression": expression, "zone": "Europe/Amsterdam" } });
-    let patched = json!({ "patchTuesday": { "daysAfter": 1, "at": "03:30", "zone": "America/New_York" } });
+    let patched =
+        json!({ "patchTuesday": { "daysAfter": 1, "at": "03:30", "zone": "America/New_York" } });
     let mut nightly = image("nightly", &platform, 3);
     nightly["schedule"] = cron("0 30 1 * * *");
     let mut hardened = image("hardened", &platform, 2);
@@ -81,7 +83,8 @@ fn estate(start: DateTime<Utc>, days: i64) -> Value {
     let group = |name: &str| json!({ "name": name, "location": REGIONS[0] });
     let versions: Vec<Value> = (0..=days / RELEASED_EVERY + 1)
         .map(|number| {
-            let released = start + TimeDelta::days(number * RELEASED_EVERY - 10) + TimeDelta::hours(7);
+            let released =
+                start + TimeDelta::days(number * RELEASED_EVERY - 10) + TimeDelta::hours(7);
             json!({ "version": format!("22.4.{}", 1 + number), "released": released,
                 "packages": { "openssl": format!("3.0.2-{}", 17 + number) } })
         })
