@@ -136,7 +136,7 @@ impl App {
             let wanted = before.wanted(pointer.seq, pointer.function, pointer.generation);
             let Some(wish) = wanted else {
                 // Overtaken. Whoever overtook it may have died before it could send.
-                self.send_all(cx, &pointer.image, &before).await?;
+                self.send_made_since(cx, &pointer.image, &before, pointer.seq).await?;
                 return Ok(Visited::Done);
             };
             if pointer.ordinal == 0 && wish.task.due > cx.now {

@@ -62,13 +62,16 @@ impl App {
         Ok(wishes.len())
     }
 
-    pub(crate) async fn send_all(
+    /// Sends what an entry after `seq` has made due. Not all that is owed: an image may owe a thousand
+    /// things, and each of them would have as many messages sent when it comes late.
+    pub(crate) async fn send_made_since(
         &self,
         cx: &Context,
         image: &ImageName,
         state: &State,
+        seq: u64,
     ) -> Result<(), Ill> {
-        self.send_new(cx, image, &State::default(), state).await
+        self.send_wishes(cx, image, &state.made_since(seq, cx.now), 0).await.map(drop)
     }
 
     pub(crate) async fn send(

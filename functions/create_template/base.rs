@@ -69,7 +69,7 @@ async fn pin_parent(
     let mut candidates = state.at_moment(policy.children_build_when).peekable();
     let newest = candidates.peek().copied();
     let mut found = None;
-    if let Some(named) = named.filter(|it| !state.versions.contains_key(it))
+    if let Some(named) = named.filter(|it| !state.knows_version(*it))
         && newest.is_none_or(|ours| named > ours)
     {
         match cx.arm.version(&cx.definition(parent).version(named)).await {

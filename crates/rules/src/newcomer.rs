@@ -20,7 +20,7 @@ pub struct Listed {
 /// the newest of ours that has reached `moment`, from which children are built else.
 pub fn may_be(parent: &State, moment: Moment, number: VersionNumber) -> bool {
     let ours = parent.at_moment(moment).max();
-    let known = parent.versions.contains_key(&number);
+    let known = parent.knows_version(number);
     parent.adopted_at.is_some() && !known && ours.is_none_or(|it| number > it)
 }
 

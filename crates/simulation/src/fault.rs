@@ -190,6 +190,13 @@ impl Faults {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner).over = true;
     }
 
+    /// From now on things go wrong again; what had begun when they stopped is over.
+    pub fn go_on(&self) {
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.over = false;
+        state.spells.clear();
+    }
+
     /// Whether nothing goes wrong any more.
     pub fn are_over(&self) -> bool {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner).over

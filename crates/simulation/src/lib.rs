@@ -5,13 +5,15 @@
 //! A seed begins in [`plan`], which draws its world; [`world`] puts it together; [`fault`] says what
 //! may go wrong and how often; [`network`], [`bad_days`], [`delivery`], [`skew`], [`store`] and
 //! [`people`] are where it does;
-//! [`invariants`] looks after every event whether what must always hold holds.
+//! [`invariants`] looks after every event whether what must always hold holds. [`year`] lives long in
+//! one world, and [`backlog`] lets another one catch up with much.
 
 pub mod chance;
 pub mod plan;
 pub mod fault;
 pub mod trace;
 pub mod record;
+pub mod traffic;
 pub mod skew;
 pub mod bad_days;
 pub mod network;
@@ -21,5 +23,7 @@ pub mod people;
 pub mod invariants;
 pub mod world;
 pub mod run;
+pub mod year;
+pub mod backlog;
 
 pub use run::{Report, run};

@@ -7,7 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use clap::Parser;
+use simulation::backlog::{Drained, backlog};
 use simulation::fault::Kind;
+use simulation::year::{Month, Soak, growth, soak};
 use simulation::{Report, run};
 
 /// A seed asks for memory all the time: with this it takes a quarter less than with the system's.
@@ -32,6 +34,14 @@ struct Arguments {
     /// Print the whole trace of every seed, not only the story of one that breaks something.
     #[arg(long)]
     verbose: bool,
+    /// Live through so many days of one world instead, most of them well, and look at what is left
+    /// behind and what grows: 365 is a year.
+    #[arg(long, value_name = "DAYS", conflicts_with_all = ["seeds", "from", "threads"])]
+    days: Option<u32>,
+    /// Let one world catch up with about so many messages that are due at once.
+    #[arg(long, value_name = "MESSAGES",
+        conflicts_with_all = ["seeds", "from", "threads", "days"])]
+    backlog: Option<usize>,
     /// On how many threads; as many as the machine has cores when it is left out.
     #[arg(long)]
     threads: Option<usize>,
@@ -52,6 +62,12 @@ struct Totals {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let began = Instant::now();
+    if let Some(days) = arguments.days {
+        return live_through(days, arguments.verbose, began);
+    }
+    if let Some(messages) = arguments.backlog {
+        return catch_up(messages, arguments.verbose, began);
+    }
     let next = AtomicU64::new(arguments.from);
     let end = arguments.from.saturating_add(arguments.seeds);
     let totals = Mutex::new(Totals::default());
@@ -96,6 +112,72 @@ fn main() -> ExitCode {
          {violations} violations"
     );
     if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Lives through `days` of one world, and tells of each month.
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints")]
+fn live_through(days: u32, verbose: bool, began: Instant) -> ExitCode {
+    let mut resident = Vec::new();
+    let mut soak = soak(days, verbose, |month| {
+        resident.extend(resident_mebibytes());
+        let Month { day, largest_state, versions, reads_a_day, events_a_day } = month;
+        println!(
+            "day {:3}: {:.0} s, {} MiB resident, the largest state {largest_state} bytes, {versions} \
+             versions, {reads_a_day} reads and {events_a_day} events a day",
+            day + 1,
+            began.elapsed().as_secs_f64(),
+            resident.last().copied().unwrap_or_default(),
+        );
+    });
+    if let Some((from, to)) = growth(&resident) {
+        soak.violations.push(format!("MiB resident: {from}, then {to}"));
+    }
+    for line in soak.trace.iter().chain(&soak.violations) {
+        println!("{line}");
+    }
+    let most = soak.lengths.iter().filter(|(_, it)| it.runs > 0);
+    let most = most.map(|(_, it)| it.entries.div_ceil(it.runs)).max().unwrap_or_default();
+    let Soak { events, calls, faults, violations, .. } = soak;
+    eprintln!(
+        "{days} days, {:.1} s, {events} events, {calls} calls, {faults} faults injected, {most} \
+         entries a run, {} violations",
+        began.elapsed().as_secs_f64(),
+        violations.len(),
+    );
+    if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Lets one world catch up with `messages`.
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints")]
+fn catch_up(messages: usize, verbose: bool, began: Instant) -> ExitCode {
+    let drained = backlog(messages, verbose);
+    for line in drained.trace.iter().chain(&drained.violations) {
+        println!("{line}");
+    }
+    let Drained { messages, images, took, longest_wait, overtaken, traffic, violations, .. } =
+        drained;
+    eprintln!(
+        "{messages} messages of {images} images, {:.1} s, drained in {} min, the first look after {} \
+         min at most, {overtaken} overtaken, {} sent, {} calls, {} in the busiest half \
+         hour, {} refused, {} violations",
+        began.elapsed().as_secs_f64(),
+        took.num_minutes(),
+        longest_wait.num_minutes(),
+        traffic.sent,
+        traffic.calls,
+        traffic.most_in_half_an_hour,
+        traffic.refused,
+        violations.len(),
+    );
+    if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What this process has in memory, where the system tells (Linux).
+fn resident_mebibytes() -> Option<u64> {
+    const PAGE: u64 = 4096;
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * PAGE >> 20)
 }
 
 impl Totals {

@@ -70,18 +70,7 @@ impl Plan {
         let catalog = catalog(chance, &sketches, unreadable);
         let estate = estate(chance, &sketches, start, unreadable);
 
-        let catalog: Catalog = match serde_json::from_value(catalog) {
-            Ok(catalog) => catalog,
-            Err(error) => panic!("the plan draws a catalog that is none: {error}"),
-        };
-        let problems = rules::catalog::check(&catalog);
-        assert!(problems.is_empty(), "the plan draws an illegal catalog: {problems:?}");
-        let estate: Estate = match serde_json::from_value(estate) {
-            Ok(estate) => estate,
-            Err(error) => panic!("the plan draws an estate that is none: {error}"),
-        };
-        let problems = estate.check();
-        assert!(problems.is_empty(), "the plan draws an illegal estate: {problems:?}");
+        let (catalog, estate) = legal(catalog, estate);
         Plan {
             catalog,
             estate,
@@ -116,6 +105,26 @@ impl Plan {
     pub fn loaded(&self) -> Loaded {
         loaded(self.catalog.clone())
     }
+}
+
+/// A catalog and an estate as they were written down.
+///
+/// # Panics
+/// When they are not legal, which is a fault of whoever wrote them.
+pub fn legal(catalog: Value, estate: Value) -> (Catalog, Estate) {
+    let catalog: Catalog = match serde_json::from_value(catalog) {
+        Ok(catalog) => catalog,
+        Err(error) => panic!("the plan draws a catalog that is none: {error}"),
+    };
+    let problems = rules::catalog::check(&catalog);
+    assert!(problems.is_empty(), "the plan draws an illegal catalog: {problems:?}");
+    let estate: Estate = match serde_json::from_value(estate) {
+        Ok(estate) => estate,
+        Err(error) => panic!("the plan draws an estate that is none: {error}"),
+    };
+    let problems = estate.check();
+    assert!(problems.is_empty(), "the plan draws an illegal estate: {problems:?}");
+    (catalog, estate)
 }
 
 /// A catalog that names no file, ready to be published.
@@ -187,7 +196,7 @@ fn catalog(chance: &Chance, sketches: &[Sketch], unreadable: bool) -> Value {
     })
 }
 
-fn identity() -> String {
+pub(crate) fn identity() -> String {
     format!(
         "/subscriptions/{SUBSCRIPTION}/resourceGroups/builds/providers/\
          Microsoft.ManagedIdentity/userAssignedIdentities/builder"

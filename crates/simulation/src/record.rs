@@ -57,6 +57,17 @@ pub struct Written {
     pub changes: u64,
     /// Entries that were not new: overwritten or deleted.
     pub tampered: Vec<String>,
+    /// How often each event happened, by its name in the ledger.
+    pub happened: BTreeMap<String, u64>,
+    /// How many entries each stream has, and the runs that they have opened.
+    pub lengths: BTreeMap<String, Length>,
+}
+
+/// How long a stream is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Length {
+    pub entries: u64,
+    pub runs: u64,
 }
 
 impl Record {
@@ -81,11 +92,21 @@ impl Record {
         let value = serde_json::from_slice(bytes).unwrap_or(Value::Null);
         let mut written = self.read();
         written.changes += 1;
-        let entries = written.streams.entry(stream.to_owned()).or_default();
-        if entries.iter().any(|it| it.seq == seq) {
+        let length = written.lengths.entry(stream.to_owned()).or_default();
+        // The store creates an entry once: only a number that the stream has had can be one again.
+        if seq <= length.entries {
             written.tampered.push(format!("{key} was written twice"));
             return;
         }
+        length.entries = seq;
+        let events = value["events"].as_array().into_iter().flatten();
+        let names: Vec<String> =
+            events.map(|it| it["event"].as_str().unwrap_or_default().to_owned()).collect();
+        length.runs += names.iter().filter(|it| *it == "runOpened").count() as u64;
+        for name in names {
+            *written.happened.entry(name).or_default() += 1;
+        }
+        let entries = written.streams.entry(stream.to_owned()).or_default();
         entries.push(Entry { seq, at, bytes: bytes.clone(), value });
     }
 
@@ -94,6 +115,17 @@ impl Record {
         let mut written = self.read();
         written.changes += 1;
         written.writes.push(write);
+    }
+
+    /// Forgets what every onlooker has seen: all but the newest entry of each stream, and what
+    /// others have written.
+    pub fn forget(&self) {
+        let mut written = self.read();
+        for entries in written.streams.values_mut() {
+            entries.drain(..entries.len().saturating_sub(1));
+        }
+        written.writes.retain(|it| !it.ours);
+        written.objects.clear();
     }
 
     /// How often something was written.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::chance::Chance;
-use crate::fault::Kind;
+use crate::fault::{Faults, Kind};
 use crate::plan::Plan;
 use crate::trace::Trace;
 use crate::world::World;
@@ -45,7 +45,8 @@ pub fn run(seed: u64, keeps: bool) -> Report {
         let (chance, trace) = (Chance::of(seed), Trace::new(keeps));
         let plan = Plan::drawn(&chance.fork());
         let told = if keeps { plan.told() } else { Vec::new() };
-        let world = World::of(plan, &chance, &trace).await;
+        let faults = Faults::drawn(&chance, &trace);
+        let world = World::of(plan, faults, &trace).await;
         world.live().await;
         let (events, calls) = world.counts();
         let (digest, _) = trace.digest();

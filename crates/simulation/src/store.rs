@@ -1,19 +1,21 @@
 //! The ledger's store: memory, behind a door that delays, fails, loses answers and shuffles
 //! listings.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use sandbox::blob::Blobs;
 use seam::Clock;
@@ -32,11 +34,28 @@ pub(crate) const CONTAINER: &str = "goldsmith";
 #[derive(Clone, Debug)]
 pub struct Store {
     inner: Arc<InMemory>,
+    /// What is there: the library reads all of a folder to list its end, however long it is.
+    index: Arc<Mutex<Index>>,
     /// Where builds upload their reports: on Azure it is the same account.
     uploads: Arc<Blobs>,
     faults: Faults,
     record: Record,
     clock: Arc<dyn Clock>,
+}
+
+/// What a store has, and when it was last asked for.
+#[derive(Debug, Default)]
+struct Index {
+    objects: BTreeMap<Path, (ObjectMeta, DateTime<Utc>)>,
+    /// By folder of the ledger: the last entry that was put away, and with it all before.
+    put_away: BTreeMap<String, String>,
+    /// Reads and listings.
+    reads: u64,
+}
+
+/// The folder of a key, and its name there.
+fn parts(key: &Path) -> (&str, &str) {
+    key.as_ref().rsplit_once('/').unwrap_or(("", key.as_ref()))
 }
 
 impl Store {
@@ -47,12 +66,42 @@ impl Store {
         record: Record,
         clock: Arc<dyn Clock>,
     ) -> Store {
-        Store { inner: Arc::new(InMemory::new()), uploads, faults, record, clock }
+        let (inner, index) = (Arc::new(InMemory::new()), Arc::default());
+        Store { inner, index, uploads, faults, record, clock }
     }
 
     /// The same without faults: for whoever looks on.
     pub fn sound(&self) -> Store {
         Store { faults: self.faults.silent(), ..self.clone() }
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How often it was read or listed.
+    pub fn reads(&self) -> u64 {
+        self.index().reads
+    }
+
+    /// Puts away what nobody has written or read since `since`, as a disk does that is no part of a
+    /// memory. Whoever reads such an entry breaks something: a step's work must not grow with its
+    /// image's history.
+    pub async fn put_away(&self, since: DateTime<Utc>) {
+        let old: Vec<Path> = {
+            let mut index = self.index();
+            let old = index.objects.extract_if(.., |_, (_, touched)| *touched < since);
+            let old: Vec<Path> = old.map(|(key, _)| key).collect();
+            for key in old.iter().filter(|it| it.as_ref().starts_with("ledger/")) {
+                let (folder, name) = parts(key);
+                index.put_away.insert(folder.to_owned(), name.to_owned());
+            }
+            old
+        };
+        for key in old {
+            // It is there, by the index.
+            let _ = self.inner.delete(&key).await;
+        }
     }
 
     /// Whether a call of `kind` fails.
@@ -98,6 +147,7 @@ impl ObjectStore for Store {
         }
         let bytes = bytes::Bytes::from(payload.clone());
         let done = self.inner.put_opts(location, payload, options).await?;
+        self.noted(location).await?;
         self.record.stored(location.as_ref(), &bytes, self.clock.now());
         if self.strikes(Kind::StoreAnswerLost, location) {
             return Err(ill("the store's answer was lost"));
@@ -126,8 +176,20 @@ impl ObjectStore for Store {
                 return Err(Error::NotFound { path, source: "not uploaded yet".into() });
             }
             self.inner.put_opts(location, bytes.into(), PutOptions::default()).await?;
+            self.noted(location).await?;
         }
-        self.inner.get_opts(location, options).await
+        let found = self.inner.get_opts(location, options).await;
+        let mut index = self.index();
+        index.reads += 1;
+        if let Some((_, touched)) = index.objects.get_mut(location) {
+            *touched = self.clock.now();
+        }
+        let (folder, name) = parts(location);
+        if index.put_away.get(folder).is_some_and(|last| name <= last.as_str()) {
+            let what = format!("{location} was put away long ago, and somebody reads it");
+            self.record.read().tampered.push(what);
+        }
+        found
     }
 
     fn delete_stream(
@@ -175,6 +237,26 @@ impl ObjectStore for Store {
 }
 
 impl Store {
+    /// Notes that `location` was written.
+    async fn noted(&self, location: &Path) -> Result<()> {
+        let meta = self.inner.head(location).await?;
+        self.index().objects.insert(location.clone(), (meta, self.clock.now()));
+        Ok(())
+    }
+
+    /// What is in a folder, after `offset`, by name.
+    fn under(&self, folder: &Path, offset: Option<&Path>) -> Vec<Result<ObjectMeta>> {
+        let mut index = self.index();
+        index.reads += 1;
+        let from = offset.map_or(Bound::Included(folder), Bound::Excluded);
+        let after = index.objects.range::<Path, _>((from, Bound::Unbounded));
+        after
+            .take_while(|(key, _)| key.as_ref().starts_with(folder.as_ref()))
+            .filter(|(key, _)| key.prefix_match(folder).is_some_and(|it| it.count() > 0))
+            .map(|(_, (meta, _))| Ok(meta.clone()))
+            .collect()
+    }
+
     fn listed(
         &self,
         prefix: Option<Path>,
@@ -187,11 +269,7 @@ impl Store {
             if store.fails(Kind::StoreReadFails, &what) {
                 return vec![Err(ill("the store is not there"))];
             }
-            let listed = match &offset {
-                Some(offset) => store.inner.list_with_offset(prefix.as_ref(), offset),
-                None => store.inner.list(prefix.as_ref()),
-            };
-            let mut listed: Vec<_> = listed.collect().await;
+            let mut listed = store.under(&what, offset.as_ref());
             if listed.len() > 1 && store.strikes(Kind::StoreShuffled, &what) {
                 store.faults.chance().shuffle(&mut listed);
             }

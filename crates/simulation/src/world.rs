@@ -2,7 +2,7 @@
 //! everything that can go wrong between them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use axum::Router;
@@ -20,7 +20,6 @@ use seam::{Body, Clock, Fault, Local, PausedClock, Request, Response, Tokens, Wi
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::chance::Chance;
 use crate::delivery::Processes;
 use crate::fault::Faults;
 use crate::invariants::story::Story;
@@ -31,6 +30,7 @@ use crate::record::{Record, Write};
 use crate::skew::Skewed;
 use crate::store::{ACCOUNT, CONTAINER, Store};
 use crate::trace::Trace;
+use crate::traffic::Traffic;
 
 pub(crate) const ARM: &str = "127.0.0.1:4001";
 pub(crate) const BUS: &str = "127.0.0.1:4002";
@@ -50,11 +50,11 @@ pub struct World {
     pub(crate) record: Record,
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) worst_moment: Arc<Notify>,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) store: Store,
     trace: Trace,
     host: Arc<Host>,
-    store: Store,
     door: Arc<Door>,
-    watch: Arc<Watch>,
 }
 
 /// Where requests reach the world: what Azure has taken is written down here.
@@ -65,6 +65,8 @@ struct Door {
     clock: Arc<dyn Clock>,
     trace: Trace,
     watch: Arc<Watch>,
+    /// What Azure and the bus were asked.
+    traffic: Arc<Mutex<Traffic>>,
 }
 
 /// Looks after every event whether the invariants hold.
@@ -78,7 +80,8 @@ struct Watching {
     objects: usize,
     changes: u64,
     catalog: Catalog,
-    /// The images that the seed began with, whatever the catalog says of them now.
+    /// The images whose versions are looked at: those that the seed began with, whatever the catalog
+    /// says of them now.
     images: Vec<String>,
     estate: Estate,
     azure: Arc<sandbox::azure::Azure>,
@@ -101,14 +104,28 @@ impl std::fmt::Debug for Watch {
 }
 
 impl World {
-    /// The world of `plan`. Must be called in a runtime whose time is paused.
+    /// The world of `plan`, in which `faults` strike. Must be called in a runtime whose time is paused.
     ///
     /// # Panics
     /// When the world cannot be put together, which is a fault of the simulation.
+    pub async fn of(plan: Plan, faults: Faults, trace: &Trace) -> World {
+        let images = plan.catalog.images.iter().map(|it| it.name.to_string()).collect();
+        World::seen_by(plan, faults, trace, invariants::all(), images).await
+    }
+
+    /// The same, in which only `invariants` are looked at, and of the gallery only `images`.
+    ///
+    /// # Panics
+    /// As [`World::of`].
     #[expect(clippy::expect_used, reason = "there is no seed to go on with")]
-    pub async fn of(plan: Plan, chance: &Chance, trace: &Trace) -> World {
+    pub async fn seen_by(
+        plan: Plan,
+        faults: Faults,
+        trace: &Trace,
+        invariants: Vec<Box<dyn Invariant>>,
+        images: Vec<String>,
+    ) -> World {
         let clock: Arc<dyn Clock> = Arc::new(PausedClock::starting_at(plan.estate.start));
-        let faults = Faults::drawn(chance, trace);
         let record = Record::default();
         let package = package(plan.ticks_every);
         let remembers = plan.duplicates_seconds;
@@ -124,13 +141,13 @@ impl World {
             [(ARM, routers.arm), (BUS, routers.bus), (BLOB, routers.blob), (PEOPLE, people)];
         let world = Local::to(services.map(|(host, router)| (host.to_owned(), router)));
         let watch = Arc::new(Watch(Mutex::new(Watching {
-            invariants: invariants::all(),
+            invariants,
             entries: BTreeMap::new(),
             writes: 0,
             objects: 0,
             changes: u64::MAX,
             catalog: plan.catalog.clone(),
-            images: plan.catalog.images.iter().map(|it| it.name.to_string()).collect(),
+            images,
             estate: plan.estate.clone(),
             azure: Arc::clone(&sandbox.azure),
             bus: Arc::clone(&sandbox.bus),
@@ -148,6 +165,7 @@ impl World {
             clock: Arc::clone(&clock),
             trace: trace.clone(),
             watch: Arc::clone(&watch),
+            traffic: Arc::default(),
         });
         let worst_moment = Arc::new(Notify::new());
         let network: Arc<dyn Wire> = Arc::new(Network::new(
@@ -253,7 +271,7 @@ impl World {
         self.watch.end();
     }
 
-    async fn live_until(&self, at: DateTime<Utc>) {
+    pub(crate) async fn live_until(&self, at: DateTime<Utc>) {
         let over = |activity: &Activity| {
             let (Activity::Started { at: then, .. }
             | Activity::Ended { at: then, .. }
@@ -276,12 +294,12 @@ impl World {
         pending.chain(runs).chain(wants).collect()
     }
 
-    async fn state(&self, image: &str) -> Option<rules::state::State> {
+    pub(crate) async fn state(&self, image: &str) -> Option<rules::state::State> {
         let name = ledger::StreamName::Image(image.parse().ok()?);
         Some(self.ledger().read(&name).await.ok()?.state)
     }
 
-    fn ledger(&self) -> Ledger {
+    pub(crate) fn ledger(&self) -> Ledger {
         Ledger::new(Arc::new(self.store.sound()), self.plan.catalog.catalog.clone())
     }
 
@@ -357,7 +375,7 @@ impl World {
         definition(image)
     }
 
-    fn say(&self, kind: &str, what: std::fmt::Arguments<'_>) {
+    pub(crate) fn say(&self, kind: &str, what: std::fmt::Arguments<'_>) {
         self.trace.say(self.clock.now(), kind, what);
     }
 
@@ -366,21 +384,18 @@ impl World {
         self.watch.watching().broken.clone()
     }
 
-    fn is_broken(&self) -> bool {
+    pub(crate) fn is_broken(&self) -> bool {
         !self.watch.watching().broken.is_empty()
+    }
+
+    /// What Azure and the bus were asked.
+    pub(crate) fn traffic(&self) -> Traffic {
+        self.door.traffic().clone()
     }
 
     /// How often each event happened, by its name in the ledger.
     pub fn happened(&self) -> BTreeMap<String, u64> {
-        let mut happened: BTreeMap<String, u64> = BTreeMap::new();
-        let written = self.record.read();
-        for entry in written.streams.values().flatten() {
-            for event in entry.value["events"].as_array().into_iter().flatten() {
-                let name = event["event"].as_str().unwrap_or_default();
-                *happened.entry(name.to_owned()).or_default() += 1;
-            }
-        }
-        happened
+        self.record.read().happened.clone()
     }
 
     /// How many events there were: entries and writes, and how many calls of Azure.
@@ -469,6 +484,7 @@ fn observer(trace: &Trace, watch: &Arc<Watch>) -> sandbox::host::Observer {
                 trace.say(*at, "dead", format_args!("{queue} {message_id}: {reason}"));
             }
         }
+        watch.hear(activity);
         watch.look();
     })
 }
@@ -477,15 +493,30 @@ fn text(header: Option<&http::HeaderValue>) -> String {
     header.and_then(|it| it.to_str().ok()).unwrap_or_default().to_owned()
 }
 
+impl Door {
+    fn traffic(&self) -> MutexGuard<'_, Traffic> {
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[async_trait]
 impl Wire for Door {
     async fn send(&self, request: Request) -> Result<Response, Fault> {
+        let goes_to = |host: &str| request.uri().authority().is_some_and(|it| it.as_str() == host);
+        let is_arm = goes_to(ARM);
+        if goes_to(BUS) {
+            self.traffic().sent += 1;
+        }
         let is_write = request.method() != Method::GET
             && request.method() != Method::HEAD
-            && request.uri().authority().is_some_and(|it| it.as_str() == ARM)
+            && is_arm
             && !request.uri().path().ends_with("/resources");
         if !is_write {
-            return self.world.send(request).await;
+            let answer = self.world.send(request).await?;
+            if is_arm {
+                self.traffic().answered(self.clock.now(), answer.status);
+            }
+            return Ok(answer);
         }
         let mut write = Write {
             at: self.clock.now(),
@@ -499,6 +530,7 @@ impl Wire for Door {
         self.watch.expect();
         let (status, headers, body) = self.world.send(request).await?.collect(usize::MAX).await?;
         write.status = status.as_u16();
+        self.traffic().answered(write.at, status);
         self.trace.say(
             write.at,
             "azure",
@@ -520,6 +552,11 @@ impl Watch {
         self.watching().look(false);
     }
 
+    /// Tells whoever wants to know it what the host does.
+    fn hear(&self, activity: &Activity) {
+        self.watching().invariants.iter_mut().for_each(|it| it.hears(activity));
+    }
+
     /// Looks before a write: what follows is compared with this.
     fn expect(&self) {
         let mut watching = self.watching();
@@ -531,7 +568,12 @@ impl Watch {
         self.watching().look(true);
     }
 
-    fn breaks(&self, what: &str) {
+    /// Looks as if it were the last time, and forgets what is over.
+    pub(crate) fn rest(&self) {
+        self.watching().rest();
+    }
+
+    pub(crate) fn breaks(&self, what: &str) {
         self.watching().breaks(what.to_owned());
     }
 }
@@ -617,5 +659,34 @@ impl Watching {
         for what in broken {
             self.breaks(what);
         }
+    }
+
+    fn rest(&mut self) {
+        self.look(true);
+        let gallery = self.gallery();
+        self.story.rest(self.clock.now());
+        self.record.forget();
+        let written = self.record.read();
+        let seen = Seen {
+            now: self.clock.now(),
+            catalog: &self.catalog,
+            estate: &self.estate,
+            written: &written,
+            story: &self.story,
+            entries: Vec::new(),
+            objects: &[],
+            writes: &[],
+            before: &gallery,
+            gallery: &gallery,
+            azure: &self.azure,
+            bus: &self.bus,
+        };
+        for invariant in &mut self.invariants {
+            invariant.rest(&seen);
+        }
+        let kept = written.streams.iter().map(|(stream, all)| (stream.clone(), all.len()));
+        self.entries = kept.collect();
+        self.writes = written.writes.len();
+        self.objects = written.objects.len();
     }
 }

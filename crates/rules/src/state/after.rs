@@ -36,9 +36,10 @@ impl State {
                     return wrong("these occurrences have been judged");
                 }
                 self.schedule_cursor = Some(*through);
+                self.forget_occurrences(*through);
             }
             Event::TriggerAccepted { trigger } => {
-                if !self.known_triggers.insert(trigger.id()) {
+                if !self.learn_trigger(&trigger.id()) {
                     return wrong("the trigger is known");
                 }
                 if let crate::trigger::Trigger::Person { .. } = trigger {
@@ -346,6 +347,7 @@ impl State {
                 known.standing = Standing::Deleted;
                 known.reasons = reasons.clone();
                 self.kept.remove(version);
+                self.forget_versions();
             }
 
             Event::NoticeDue { text } => {
@@ -377,8 +379,10 @@ impl State {
 
             Event::CatalogPublished { catalog } => self.catalog = Some(catalog.clone()),
             Event::DeletionPlanProposed { plan, deletions } => {
-                let proposed = Plan { deletions: *deletions, approved_by: None };
+                let (seq, deletions) = (stamp.seq, *deletions);
+                let proposed = Plan { seq, deletions, approved_by: None };
                 self.plans.entry(plan.clone()).or_insert(proposed);
+                self.forget_plans();
             }
             Event::DeletionPlanApproved { plan, by } => {
                 let Some(plan) = self.plans.get_mut(plan) else {

@@ -6,9 +6,10 @@ mod opening;
 mod bake;
 mod retiring;
 mod ending;
+mod forgetting;
 mod wants;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -39,8 +40,11 @@ pub struct State {
     pub adopted_at: Option<DateTime<Utc>>,
     /// Schedule occurrences up to here have been judged.
     pub schedule_cursor: Option<DateTime<Utc>>,
-    /// Ids of the triggers that were accepted or refused; none is taken twice.
-    known_triggers: BTreeSet<String>,
+    /// Ids of the newest triggers that were accepted or refused, in order of arrival; none is taken
+    /// twice.
+    known_triggers: Vec<String>,
+    /// The newest version of each parent that was accepted or refused as a trigger.
+    heard: BTreeMap<ImageName, VersionNumber>,
     /// Accepted triggers that no run serves yet, in order of arrival.
     pub pending: Vec<Trigger>,
     /// The wish that a run be opened for them.
@@ -51,8 +55,10 @@ pub struct State {
     pub releasing: Option<Run>,
     /// Templates that are to be deleted.
     pub tidying: Vec<Tidying>,
-    /// Every version that the ledger speaks of.
+    /// The versions that the ledger speaks of; of those that are over, the highest.
     pub versions: BTreeMap<VersionNumber, Version>,
+    /// The highest number of a version that was forgotten.
+    forgotten_through: Option<VersionNumber>,
     /// Open intents, by what they write.
     pub intents: BTreeMap<String, OpenIntent>,
     pub children: Vec<ChildrenDue>,
@@ -244,6 +250,8 @@ pub struct Pin {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
+    /// The entry that proposed it.
+    pub seq: u64,
     pub deletions: u32,
     pub approved_by: Option<String>,
 }
@@ -285,22 +293,14 @@ impl Version {
     pub fn is_condemned(&self) -> bool {
         matches!(self.standing, Standing::Rejected | Standing::Failed | Standing::Revoked)
     }
+
+    /// True when nothing is owed to it any more, unless a sweep still meets it.
+    fn is_over(&self) -> bool {
+        (self.is_condemned() || self.standing == Standing::Deleted) && self.retiring.is_none()
+    }
 }
 
 impl State {
-    /// True when the trigger was accepted or refused before.
-    pub fn knows_trigger(&self, id: &str) -> bool {
-        self.known_triggers.contains(id)
-    }
-
-    /// The newest version of `parent` that was accepted or refused as a trigger.
-    pub fn heard_of(&self, parent: &ImageName) -> Option<VersionNumber> {
-        let of = format!("parent:{parent}:");
-        let known = self.known_triggers.range(of.clone()..);
-        let of_parent = known.map_while(|it| it.strip_prefix(&of));
-        of_parent.filter_map(|it| it.parse().ok()).max()
-    }
-
     /// The open run that makes `version`.
     pub fn run(&self, version: VersionNumber) -> Option<&Run> {
         self.runs().find(|run| run.version == version)

@@ -19,7 +19,7 @@ impl State {
     /// Takes the trigger with this id off those that wait; false when it is neither new nor among
     /// them.
     pub(super) fn account_for(&mut self, trigger: &str) -> bool {
-        let new = self.known_triggers.insert(trigger.to_owned());
+        let new = self.learn_trigger(trigger);
         let waited = self.pending.iter().any(|it| it.id() == trigger);
         if !new && !waited {
             return false;
@@ -39,7 +39,7 @@ impl State {
         if self.building.is_some() {
             return Err("another run is building");
         }
-        if self.versions.contains_key(&run.version) {
+        if self.knows_version(run.version) {
             return Err("the number has been used");
         }
         let serves = |id: &String| self.pending.iter().any(|it| it.id() == *id);
@@ -59,6 +59,7 @@ impl State {
             },
         );
         self.building = Some(run);
+        self.forget_versions();
         Ok(())
     }
 }

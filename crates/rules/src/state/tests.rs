@@ -28,8 +28,9 @@ fn number(text: &str) -> VersionNumber {
     text.parse().unwrap()
 }
 
+/// An occurrence so many hours after the one that is next when the image is adopted.
 fn schedule(hour: i64) -> Trigger {
-    Trigger::Schedule { occurrence: start() + TimeDelta::hours(hour), patch_tuesday: None }
+    Trigger::Schedule { occurrence: start() + TimeDelta::hours(hour + 1), patch_tuesday: None }
 }
 
 fn ring(name: &str, region: &str, bake_hours: u32) -> PlannedRing {
@@ -347,6 +348,26 @@ fn what_is_due_and_not_overdue_is_unanswered_after_ten_minutes() {
     assert_eq!(unanswered(TimeDelta::minutes(10) + second), 1);
     assert_eq!(unanswered(patience), 1);
     assert_eq!(unanswered(patience + second), 0, "then it is woken");
+}
+
+#[test]
+fn a_message_that_was_overtaken_sends_what_was_made_since_and_not_all_that_is_owed() {
+    let story = story().triggered(0).opened("1.0.0").replicated("1.0.0");
+    let due = |minor| Event::RetirementDue {
+        version: number(&format!("0.{minor}.0")),
+        stage: Retirement::Deprecate,
+        standing: Standing::Released,
+        reasons: Vec::new(),
+    };
+    let story = (0..50).fold(story, |story, minor| story.then(due(minor)));
+    let seq = story.seq;
+    let newer = story.then(due(50));
+
+    let made = newer.state.made_since(seq, newer.now);
+    assert_eq!(made.iter().map(|it| it.task.seq).collect::<Vec<_>>(), [seq + 1], "of 53 wishes");
+    let later = newer.now + TimeDelta::minutes(11);
+    assert!(newer.state.made_since(seq, later).is_empty(), "look_again sends it");
+    assert!(newer.state.unanswered(later).iter().any(|it| it.task.seq == seq + 1));
 }
 
 #[test]

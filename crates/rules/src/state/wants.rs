@@ -66,6 +66,17 @@ impl State {
         self.wants().into_iter().filter(waits).collect()
     }
 
+    /// The wishes that an entry after `seq` has made, while nobody else would send them: whoever wrote it
+    /// may have died first. Those that were woken, or are older, [`State::unanswered`] and
+    /// [`State::overdue`] find.
+    pub fn made_since(&self, seq: u64, now: DateTime<Utc>) -> Vec<Wake> {
+        let since = now - ANSWERS_WITHIN;
+        let is_new = |wake: &Wake| {
+            wake.task.seq > seq && wake.task.generation == 0 && wake.task.due >= since
+        };
+        self.wants().into_iter().filter(is_new).collect()
+    }
+
     /// Intents that nobody will ever tell the outcome of: their time has passed, and no step is owed
     /// that could come back to them.
     pub fn forgotten_intents(&self, now: DateTime<Utc>) -> Vec<(String, Operation)> {

@@ -80,6 +80,11 @@ impl Invariant for Cap {
         }
         Ok(())
     }
+
+    fn rest(&mut self, seen: &Seen<'_>) {
+        self.sweeps.clear();
+        self.due.retain(|(image, number)| seen.story.version(image, number).is_some());
+    }
 }
 
 impl Sweep {

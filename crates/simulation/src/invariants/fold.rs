@@ -60,4 +60,12 @@ impl Invariant for Fold {
         }
         Ok(())
     }
+
+    fn rest(&mut self, _seen: &Seen<'_>) {
+        let mut newest: BTreeMap<String, u64> = BTreeMap::new();
+        for (stream, seq) in self.written.keys() {
+            newest.insert(stream.clone(), *seq);
+        }
+        self.written.retain(|(stream, seq), _| newest.get(stream) == Some(seq));
+    }
 }

@@ -12,7 +12,7 @@ use rules::catalog::Image as Policy;
 use sandbox::azure::SeenVersion;
 
 use super::story::{CLOCKS, Target, Version, target};
-use super::{Invariant, Seen};
+use super::{Invariant, PATIENCE, Seen};
 
 /// An image, and a version of it.
 type Named = (String, String);
@@ -75,6 +75,11 @@ impl Invariant for Good {
         let policy = catalog.images.iter().find(|it| it.name.as_str() == named.0);
         let Some(policy) = policy else { return Ok(()) };
         self.enough(&named, &taken, policy, intent.said_at.min(intent.stored_at) - CLOCKS)
+    }
+
+    fn rest(&mut self, seen: &Seen<'_>) {
+        // A step that began before that has ended.
+        self.lost.retain(|_, lost| seen.now - lost.at < PATIENCE);
     }
 }
 

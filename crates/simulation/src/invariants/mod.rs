@@ -14,6 +14,7 @@ use rules::catalog::Catalog;
 use sandbox::azure::{Azure, SeenVersion};
 use sandbox::bus::Bus;
 use sandbox::estate::Estate;
+use sandbox::host::Activity;
 use serde_json::Value;
 
 use crate::record::{Entry, Write, Written};
@@ -57,6 +58,13 @@ pub trait Invariant: Send {
     fn end(&mut self, _seen: &Seen<'_>) -> Result<(), String> {
         Ok(())
     }
+
+    /// Hears what the host does, which is nothing to most.
+    fn hears(&mut self, _activity: &Activity) {}
+
+    /// Forgets what is over: in a year there is more of it than fits into a memory, and a look must
+    /// not cost more each time.
+    fn rest(&mut self, _seen: &Seen<'_>) {}
 }
 
 /// By image: the versions that the gallery has.

@@ -15,6 +15,9 @@ use crate::record::{Entry, Write};
 /// How far a machine's clock may be off, twice: an entry says the time of the machine that wrote it.
 pub const CLOCKS: TimeDelta = TimeDelta::seconds(60);
 
+/// More wishes to follow the version of a run are never open at once.
+const MOST_FOLLOWED: usize = 50;
+
 /// Everything that was said.
 #[derive(Debug, Default)]
 pub struct Story {
@@ -167,6 +170,24 @@ impl Story {
         if let Some(digest) = key.strip_prefix("blobs/") {
             self.blobs.insert(digest.to_owned(), bytes.clone());
         }
+    }
+
+    /// Forgets what is over for days: versions that are deleted, intents whose outcome is known, and
+    /// the reports of neither.
+    pub fn rest(&mut self, now: DateTime<Utc>) {
+        let long_ago = now - TimeDelta::days(2);
+        for image in self.images.values_mut() {
+            image
+                .versions
+                .retain(|_, it| !it.deleted || it.opened_at.is_some_and(|at| at > long_ago));
+            image.intents.retain(|it| it.outcome.is_none() || it.stored_at > long_ago);
+            while image.followed.len() > MOST_FOLLOWED {
+                image.followed.pop_first();
+            }
+        }
+        let versions = self.images.values().flat_map(|it| it.versions.values());
+        let reports: BTreeSet<&String> = versions.filter_map(|it| it.report.as_ref()).collect();
+        self.blobs.retain(|digest, _| reports.contains(digest));
     }
 
     /// An entry was written.
