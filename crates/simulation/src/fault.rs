@@ -94,6 +94,8 @@ kinds! {
     PersonActs = 0.3,
     /// Somebody else writes to the gallery.
     StrangerWrites = 0.15,
+    /// Somebody comes to use a version: a machine, a scale set or a template is made from it.
+    UserAppears = 0.25,
     /// Somebody acts at the very moment at which a write of ours is on its way.
     WorstMoment = 0.2,
     /// The catalog is changed.
@@ -193,6 +195,11 @@ impl Faults {
     /// Whether nothing goes wrong any more.
     pub fn are_over(&self) -> bool {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner).over
+    }
+
+    /// Whether anything has gone wrong so far.
+    pub fn have_struck(&self) -> bool {
+        !self.0.state.lock().unwrap_or_else(PoisonError::into_inner).struck.is_empty()
     }
 
     /// How often each struck.

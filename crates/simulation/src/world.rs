@@ -18,7 +18,6 @@ use sandbox::host::{Activity, Host, HostOptions, Outcome, Package};
 use sandbox::{Place, Sandbox, SandboxOptions, Time};
 use seam::{Body, Clock, Fault, Local, PausedClock, Request, Response, Tokens, Wire};
 use serde_json::Value;
-use tokio::sync::Notify;
 
 use crate::chance::Chance;
 use crate::delivery::Processes;
@@ -26,7 +25,8 @@ use crate::fault::Faults;
 use crate::invariants::story::Story;
 use crate::invariants::{self, Gallery, Invariant, Seen};
 use crate::network::{AGAIN_WITHIN, Network};
-use crate::plan::{GALLERY, Plan, SUBSCRIPTION};
+use crate::people::WorstMoment;
+use crate::plan::{GALLERY, Plan, REGIONS, SUBSCRIPTION};
 use crate::record::{Record, Write};
 use crate::skew::Skewed;
 use crate::store::{ACCOUNT, CONTAINER, Store};
@@ -49,7 +49,7 @@ pub struct World {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) record: Record,
     pub(crate) sandbox: Arc<Sandbox>,
-    pub(crate) worst_moment: Arc<Notify>,
+    pub(crate) worst_moment: Arc<WorstMoment>,
     trace: Trace,
     host: Arc<Host>,
     store: Store,
@@ -84,8 +84,11 @@ struct Watching {
     azure: Arc<sandbox::azure::Azure>,
     bus: Arc<Bus>,
     clock: Arc<dyn Clock>,
+    faults: Faults,
     record: Record,
     trace: Trace,
+    /// Since when nothing goes wrong any more.
+    calm: Option<DateTime<Utc>>,
     /// What did not hold, the first of each.
     broken: Vec<String>,
     story: Story,
@@ -135,8 +138,10 @@ impl World {
             azure: Arc::clone(&sandbox.azure),
             bus: Arc::clone(&sandbox.bus),
             clock: Arc::clone(&clock),
+            faults: faults.clone(),
             record: record.clone(),
             trace: trace.clone(),
+            calm: None,
             broken: Vec::new(),
             story: Story::default(),
             before: Gallery::new(),
@@ -149,7 +154,7 @@ impl World {
             trace: trace.clone(),
             watch: Arc::clone(&watch),
         });
-        let worst_moment = Arc::new(Notify::new());
+        let worst_moment = Arc::<WorstMoment>::default();
         let network: Arc<dyn Wire> = Arc::new(Network::new(
             Arc::clone(&door) as _,
             faults.clone(),
@@ -216,6 +221,7 @@ impl World {
             () = self.live_with_people() => {}
         }
         self.faults.stop();
+        self.watch.watching().calm = Some(self.clock.now());
         self.say("calm", format_args!("from here on nothing goes wrong"));
         // Nothing that was sent before the calm is on its way after this.
         let longest = self.clock.now() + AGAIN_WITHIN + TimeDelta::hours(1);
@@ -310,7 +316,12 @@ impl World {
     /// Writes on Azure as somebody else.
     pub(crate) async fn stranger(&self, method: &str, id: &str, body: Option<Value>) {
         let mut request = Request::new(body.map(|it| it.to_string()).unwrap_or_default().into());
-        let Ok(uri) = format!("http://{ARM}{id}?api-version=2024-03-03").parse() else { return };
+        let version = match id.split('/').rev().nth(1) {
+            Some("virtualMachines") => "2024-07-01",
+            Some("imageTemplates") => "2024-02-01",
+            _ => "2024-03-03",
+        };
+        let Ok(uri) = format!("http://{ARM}{id}?api-version={version}").parse() else { return };
         *request.uri_mut() = uri;
         *request.method_mut() = method.parse().unwrap_or(Method::GET);
         for (name, value) in [
@@ -324,6 +335,12 @@ impl World {
         }
         let status = self.door.send(request).await.map(|it| it.status.as_u16());
         self.say("stranger", format_args!("{method} {id}: {status:?}"));
+    }
+
+    /// Makes a scale set from a version, as somebody else.
+    pub(crate) fn scale_set(&self, id: &str, version: &str, size: u32) {
+        let made = self.sandbox.azure.make_scale_set(id, version, REGIONS[0], size);
+        self.say("stranger", format_args!("scale set {id} of {size}: {made:?}"));
     }
 
     /// Sends every dead letter again.
@@ -600,6 +617,8 @@ impl Watching {
             gallery: &gallery,
             azure: &self.azure,
             bus: &self.bus,
+            faults: &self.faults,
+            calm: self.calm,
         };
         let mut broken = Vec::new();
         for invariant in &mut self.invariants {

@@ -16,6 +16,7 @@ use sandbox::bus::Bus;
 use sandbox::estate::Estate;
 use serde_json::Value;
 
+use crate::fault::Faults;
 use crate::record::{Entry, Write, Written};
 use story::{Story, Target};
 
@@ -26,14 +27,18 @@ mod gate;
 mod good;
 mod references;
 mod triggers;
+mod reasons;
+mod bases;
 mod numbers;
 mod rings;
+mod foreign;
 mod intents;
 mod cap;
 mod chain;
 mod fold;
 mod secrets;
 mod remains;
+mod woken;
 
 /// How long after its beginning something may still be under way when the seed is over: nothing
 /// has gone wrong for longer.
@@ -85,6 +90,9 @@ pub struct Seen<'a> {
     pub gallery: &'a Gallery,
     pub azure: &'a Azure,
     pub bus: &'a Bus,
+    pub faults: &'a Faults,
+    /// Since when nothing goes wrong any more.
+    pub calm: Option<DateTime<Utc>>,
 }
 
 /// An event of an entry.
@@ -175,13 +183,17 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(good::Good::default()),
         Box::new(references::References),
         Box::new(triggers::Triggers::default()),
+        Box::new(reasons::Reasons::default()),
+        Box::new(bases::Bases),
         Box::new(numbers::Numbers::default()),
         Box::new(rings::Rings::default()),
+        Box::new(foreign::Foreign),
         Box::new(intents::Intents),
         Box::new(cap::Cap::default()),
         Box::new(chain::Chain::default()),
         Box::new(fold::Fold::default()),
         Box::new(secrets::Secrets),
         Box::new(remains::Remains),
+        Box::new(woken::Woken),
     ]
 }

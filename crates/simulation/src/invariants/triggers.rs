@@ -82,7 +82,7 @@ impl Triggers {
 }
 
 /// What tells one trigger from another, as the ledger's readers see it.
-fn id(trigger: &Value) -> String {
+pub(super) fn id(trigger: &Value) -> String {
     let text = |member: &str| trigger[member].as_str().unwrap_or_default();
     match text("kind") {
         "schedule" => format!("schedule:{}", text("occurrence")),
