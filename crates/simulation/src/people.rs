@@ -95,8 +95,8 @@ impl World {
     /// Somebody asks for something, of this version when there is one.
     async fn person_acts(&self, of: Option<(String, String)>) {
         let chance = self.faults.chance();
-        if of.is_none() && chance.happens(0.2) {
-            return self.approve_plan().await;
+        if of.is_none() && chance.happens(0.5) && self.approve_plan().await {
+            return;
         }
         let verbs = match of {
             Some(_) => &["revoke", "pin", "pin", "hold"][..],
@@ -124,16 +124,18 @@ impl World {
         self.ask(&format!("images/{image}/{verb}"), &body).await;
     }
 
-    /// Somebody approves the newest plan of deletions.
-    async fn approve_plan(&self) {
+    /// Somebody approves the newest plan of deletions. False: there is none that waits for it.
+    async fn approve_plan(&self) -> bool {
         let plan = self.record.read().streams.get("_catalog").and_then(|entries| {
             let events = entries.iter().rev().flat_map(|it| it.value["events"].as_array());
-            let mut plans = events.flatten().filter(|it| it["event"] == "deletionPlanProposed");
-            plans.next().and_then(|it| it["plan"].as_str().map(str::to_owned))
+            let mut events = events.flatten();
+            let newest = events.find(|it| it["plan"].is_string())?;
+            let waits = newest["event"] == "deletionPlanProposed";
+            newest["plan"].as_str().filter(|_| waits).map(str::to_owned)
         });
-        if let Some(plan) = plan {
-            self.ask(&format!("plans/{plan}/approve"), &json!({ "why": "because" })).await;
-        }
+        let Some(plan) = plan else { return false };
+        self.ask(&format!("plans/{plan}/approve"), &json!({ "why": "because" })).await;
+        true
     }
 
     /// Somebody comes to use `of`, or any version, old and new alike: a machine of it or of latest, a

@@ -200,7 +200,7 @@ fn catalog(chance: &Chance, sketches: &[Sketch], unreadable: bool) -> Value {
         "consumers": { "subscriptions": consumers },
         "tags": { "owner": "platform" },
         "notify": { "webhook": chance.happens(0.3) },
-        "deletionsPerSweep": chance.pick(&[1, 1, 2, 10]),
+        "deletionsPerSweep": chance.pick(&[1, 1, 1, 2, 10]),
         "images": images,
     })
 }

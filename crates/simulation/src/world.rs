@@ -23,7 +23,7 @@ use crate::chance::Chance;
 use crate::delivery::Processes;
 use crate::fault::Faults;
 use crate::invariants::story::Story;
-use crate::invariants::{self, Gallery, Invariant, Seen};
+use crate::invariants::{self, DeadLetter, Gallery, Invariant, Seen};
 use crate::network::{AGAIN_WITHIN, Network};
 use crate::people::WorstMoment;
 use crate::plan::{GALLERY, Plan, REGIONS, SUBSCRIPTION};
@@ -89,6 +89,8 @@ struct Watching {
     trace: Trace,
     /// Since when nothing goes wrong any more.
     calm: Option<DateTime<Utc>>,
+    /// The dead letters that no invariant has seen yet.
+    dead: Vec<DeadLetter>,
     /// What did not hold, the first of each.
     broken: Vec<String>,
     story: Story,
@@ -142,6 +144,7 @@ impl World {
             record: record.clone(),
             trace: trace.clone(),
             calm: None,
+            dead: Vec::new(),
             broken: Vec::new(),
             story: Story::default(),
             before: Gallery::new(),
@@ -484,6 +487,8 @@ fn observer(trace: &Trace, watch: &Arc<Watch>) -> sandbox::host::Observer {
             }
             Activity::DeadLettered { queue, message_id, reason, at } => {
                 trace.say(*at, "dead", format_args!("{queue} {message_id}: {reason}"));
+                let (queue, id, reason) = (queue.clone(), message_id.clone(), reason.clone());
+                watch.watching().dead.push(DeadLetter { at: *at, queue, id, reason });
             }
         }
         watch.look();
@@ -568,9 +573,10 @@ impl Watching {
 
     fn look(&mut self, last: bool) {
         let changes = self.record.changes();
-        if changes == self.changes && !last {
+        if changes == self.changes && self.dead.is_empty() && !last {
             return;
         }
+        let dead = std::mem::take(&mut self.dead);
         self.changes = changes;
         self.looks += 1;
         let gallery = self.gallery();
@@ -617,6 +623,7 @@ impl Watching {
             gallery: &gallery,
             azure: &self.azure,
             bus: &self.bus,
+            dead: &dead,
             faults: &self.faults,
             calm: self.calm,
         };

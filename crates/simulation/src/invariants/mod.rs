@@ -39,6 +39,7 @@ mod fold;
 mod secrets;
 mod remains;
 mod woken;
+mod dead_letters;
 
 /// How long after its beginning something may still be under way when the seed is over: nothing
 /// has gone wrong for longer.
@@ -90,9 +91,20 @@ pub struct Seen<'a> {
     pub gallery: &'a Gallery,
     pub azure: &'a Azure,
     pub bus: &'a Bus,
+    /// The dead letters that are new since the last look.
+    pub dead: &'a [DeadLetter],
     pub faults: &'a Faults,
     /// Since when nothing goes wrong any more.
     pub calm: Option<DateTime<Utc>>,
+}
+
+/// A message that nobody could handle.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    pub at: DateTime<Utc>,
+    pub queue: String,
+    pub id: String,
+    pub reason: String,
 }
 
 /// An event of an entry.
@@ -195,5 +207,6 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(secrets::Secrets),
         Box::new(remains::Remains),
         Box::new(woken::Woken),
+        Box::new(dead_letters::DeadLetters),
     ]
 }
