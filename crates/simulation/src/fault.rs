@@ -94,6 +94,8 @@ kinds! {
     PersonActs = 0.3,
     /// Somebody else writes to the gallery.
     StrangerWrites = 0.15,
+    /// Somebody comes to use a version: a machine, a scale set or a template is made from it.
+    UserAppears = 0.25,
     /// Somebody acts at the very moment at which a write of ours is on its way.
     WorstMoment = 0.2,
     /// The catalog is changed.
@@ -118,6 +120,8 @@ struct Inner {
 struct State {
     over: bool,
     struck: BTreeMap<Kind, u64>,
+    /// When each did, in this order.
+    when: Vec<(DateTime<Utc>, Kind)>,
     /// Until when what began goes on.
     spells: BTreeMap<Kind, DateTime<Utc>>,
 }
@@ -158,6 +162,7 @@ impl Faults {
         let strikes = !state.over && inner.chance.happens(rate);
         if strikes {
             *state.struck.entry(kind).or_default() += 1;
+            state.when.push((at, kind));
             inner.trace.say(at, "fault", format_args!("{kind:?}: {what}"));
         }
         strikes
@@ -200,6 +205,18 @@ impl Faults {
     /// Whether nothing goes wrong any more.
     pub fn are_over(&self) -> bool {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner).over
+    }
+
+    /// Whether anything has gone wrong so far.
+    pub fn have_struck(&self) -> bool {
+        !self.0.state.lock().unwrap_or_else(PoisonError::into_inner).struck.is_empty()
+    }
+
+    /// How often one of `kinds` struck since `at`.
+    pub fn struck_since(&self, kinds: &[Kind], at: DateTime<Utc>) -> usize {
+        let state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let lately = state.when.iter().rev().take_while(|(when, _)| *when >= at);
+        lately.filter(|(_, kind)| kinds.contains(kind)).count()
     }
 
     /// How often each struck.

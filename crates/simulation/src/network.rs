@@ -10,10 +10,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use seam::{Body, Clock, Fault, Request, Response, Wire};
 use serde_json::Value;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use crate::bad_days::BadDays;
 use crate::fault::{Faults, Kind};
+use crate::people::WorstMoment;
 use crate::store::duration;
 use crate::world::{ARM, BUS};
 
@@ -35,7 +36,7 @@ pub struct Network {
     faults: Faults,
     clock: Arc<dyn Clock>,
     bad_days: Arc<BadDays>,
-    worst_moment: Arc<Notify>,
+    worst_moment: Arc<WorstMoment>,
 }
 
 /// What happens to one request.
@@ -65,7 +66,7 @@ impl Network {
         world: Arc<dyn Wire>,
         faults: Faults,
         clock: Arc<dyn Clock>,
-        worst_moment: Arc<Notify>,
+        worst_moment: Arc<WorstMoment>,
     ) -> Network {
         Network { world, faults, clock, bad_days: Arc::default(), worst_moment }
     }
@@ -205,7 +206,7 @@ impl Wire for Network {
         let passage = self.passage(&request);
         let is_write = matches!(*request.method(), Method::PUT | Method::PATCH | Method::DELETE);
         if is_write && self.faults.strikes(Kind::WorstMoment, now, &what) {
-            self.worst_moment.notify_one();
+            self.worst_moment.comes(request.uri().path());
         }
         let (answered, answer) = oneshot::channel();
         #[expect(

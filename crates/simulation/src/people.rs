@@ -2,16 +2,43 @@
 //! else writes to the gallery; the catalog is changed. When nothing goes wrong any more, somebody
 //! gives every approval that is waited for.
 
+use std::sync::{Mutex, PoisonError};
+
 use chrono::TimeDelta;
 use rules::catalog::{Catalog, Severity};
 use serde_json::json;
+use tokio::sync::Notify;
 
 use crate::fault::Kind;
-use crate::plan::{self, REGIONS};
+use crate::plan::{self, CONSUMER, REGIONS, SUBSCRIPTION};
 use crate::world::World;
 
 /// How often somebody may act.
 const EVERY: TimeDelta = TimeDelta::minutes(40);
+
+/// The moment at which a write of ours is on its way.
+#[derive(Debug, Default)]
+pub struct WorstMoment {
+    told: Notify,
+    /// The path of that write.
+    of: Mutex<String>,
+}
+
+impl WorstMoment {
+    /// A write of `path` is on its way.
+    pub fn comes(&self, path: &str) {
+        path.clone_into(&mut self.of.lock().unwrap_or_else(PoisonError::into_inner));
+        self.told.notify_one();
+    }
+
+    /// The version that is being written, when it is one: its image and its number.
+    fn version(&self) -> Option<(String, String)> {
+        let path = self.of.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (definition, number) = path.rsplit_once("/versions/")?;
+        let (_, image) = definition.rsplit_once('/')?;
+        Some((image.to_owned(), number.to_owned()))
+    }
+}
 
 impl World {
     /// Lets people act, for ever.
@@ -20,22 +47,28 @@ impl World {
             let wait = EVERY / 2 + self.faults.chance().sometime(EVERY);
             let worst = tokio::select! {
                 biased;
-                () = self.worst_moment.notified() => true,
+                () = self.worst_moment.told.notified() => true,
                 () = self.clock.sleep_until(self.clock.now() + wait) => false,
             };
             if worst {
-                match self.faults.chance().place(3) {
-                    0 => self.stranger_writes().await,
-                    _ => self.person_acts().await,
+                // The very version that is being written, most often.
+                let of = self.worst_moment.version().filter(|_| self.faults.chance().happens(0.7));
+                match self.faults.chance().place(4) {
+                    0 => self.stranger_writes(of).await,
+                    1 => self.user_appears(of).await,
+                    _ => self.person_acts(of).await,
                 }
                 continue;
             }
             let now = self.clock.now();
             if self.faults.strikes(Kind::PersonActs, now, "somebody asks for something") {
-                self.person_acts().await;
+                self.person_acts(None).await;
             }
             if self.faults.strikes(Kind::StrangerWrites, now, "somebody else is at the gallery") {
-                self.stranger_writes().await;
+                self.stranger_writes(None).await;
+            }
+            if self.faults.strikes(Kind::UserAppears, now, "somebody comes to use a version") {
+                self.user_appears(None).await;
             }
             if self.faults.strikes(Kind::CatalogChanges, now, "the catalog") {
                 self.change_catalog().await;
@@ -46,20 +79,43 @@ impl World {
         }
     }
 
-    async fn person_acts(&self) {
-        let chance = self.faults.chance();
-        if chance.happens(0.2) {
-            return self.approve_plan().await;
+    /// One of the versions that are there, if not `of` itself.
+    fn any_version(&self, of: Option<(String, String)>) -> Option<(String, String)> {
+        if of.is_some() {
+            return of;
         }
-        let images: Vec<String> = self.images();
-        let Some(image) = images.get(chance.place(images.len())) else { return };
-        let verbs = ["rebuild", "approve", "hold", "resume", "revoke", "rollback", "pin", "unpin"];
-        let verb = chance.pick(&verbs);
-        let mut body = json!({ "why": "because" });
+        let chance = self.faults.chance();
+        let images = self.images();
+        let image = images.get(chance.place(images.len()))?;
         let numbers = self.numbers(image);
-        if matches!(*verb, "revoke" | "pin" | "unpin") || chance.happens(0.3) {
-            let Some(number) = numbers.get(chance.place(numbers.len())) else { return };
-            body["version"] = json!(number);
+        let number = numbers.get(chance.place(numbers.len()))?;
+        Some((image.clone(), number.clone()))
+    }
+
+    /// Somebody asks for something, of this version when there is one.
+    async fn person_acts(&self, of: Option<(String, String)>) {
+        let chance = self.faults.chance();
+        if of.is_none() && chance.happens(0.5) && self.approve_plan().await {
+            return;
+        }
+        let verbs = match of {
+            Some(_) => &["revoke", "pin", "pin", "hold"][..],
+            None => &[
+                "rebuild", "approve", "hold", "resume", "revoke", "rollback", "pin", "pin", "pin",
+                "unpin",
+            ],
+        };
+        let verb = chance.pick(verbs);
+        let mut body = json!({ "why": "because" });
+        let named = matches!(*verb, "revoke" | "pin" | "unpin") || chance.happens(0.3);
+        let images: Vec<String> = self.images();
+        let image = images.get(chance.place(images.len())).cloned();
+        let version = if named || of.is_some() { self.any_version(of) } else { None };
+        let Some(image) = version.as_ref().map(|it| it.0.clone()).or(image) else { return };
+        match version {
+            Some((_, number)) => body["version"] = json!(number),
+            None if named => return,
+            None => {}
         }
         if matches!(*verb, "hold" | "pin") && chance.happens(0.7) {
             let until = self.clock.now() + chance.sometime(TimeDelta::hours(12));
@@ -68,29 +124,65 @@ impl World {
         self.ask(&format!("images/{image}/{verb}"), &body).await;
     }
 
-    /// Somebody approves the newest plan of deletions.
-    async fn approve_plan(&self) {
+    /// Somebody approves the newest plan of deletions. False: there is none that waits for it.
+    async fn approve_plan(&self) -> bool {
         let plan = self.record.read().streams.get("_catalog").and_then(|entries| {
             let events = entries.iter().rev().flat_map(|it| it.value["events"].as_array());
-            let mut plans = events.flatten().filter(|it| it["event"] == "deletionPlanProposed");
-            plans.next().and_then(|it| it["plan"].as_str().map(str::to_owned))
+            let mut events = events.flatten();
+            let newest = events.find(|it| it["plan"].is_string())?;
+            let waits = newest["event"] == "deletionPlanProposed";
+            newest["plan"].as_str().filter(|_| waits).map(str::to_owned)
         });
-        if let Some(plan) = plan {
-            self.ask(&format!("plans/{plan}/approve"), &json!({ "why": "because" })).await;
+        let Some(plan) = plan else { return false };
+        self.ask(&format!("plans/{plan}/approve"), &json!({ "why": "because" })).await;
+        true
+    }
+
+    /// Somebody comes to use `of`, or any version, old and new alike: a machine of it or of latest, a
+    /// scale set, or a template of their own.
+    async fn user_appears(&self, of: Option<(String, String)>) {
+        let Some((image, number)) = self.any_version(of) else { return };
+        let (chance, definition) = (self.faults.chance(), self.definition(&image));
+        let version = format!("{definition}/versions/{number}");
+        let name = format!("late-{}", self.clock.now().timestamp_millis());
+        let group = |subscription: &str, provider: &str| {
+            format!(
+                "/subscriptions/{subscription}/resourceGroups/fleet/providers/Microsoft.{provider}/{name}"
+            )
+        };
+        let machine = |reference: &str| {
+            let storage = json!({ "imageReference": { "id": reference } });
+            json!({ "location": REGIONS[0], "properties": { "storageProfile": storage } })
+        };
+        match chance.place(4) {
+            0 => {
+                let id = group(SUBSCRIPTION, "Compute/virtualMachines");
+                self.stranger("PUT", &id, Some(machine(&definition))).await;
+            }
+            1 => {
+                let id = group(CONSUMER, "Compute/virtualMachines");
+                self.stranger("PUT", &id, Some(machine(&version))).await;
+            }
+            2 => {
+                let id = group(CONSUMER, "Compute/virtualMachineScaleSets");
+                let size = u32::try_from(chance.place(3)).unwrap_or(0);
+                self.scale_set(&id, &version, size);
+            }
+            _ => {
+                let id = group(SUBSCRIPTION, "VirtualMachineImages/imageTemplates");
+                self.stranger("PUT", &id, Some(plan::template_from(&version, &definition))).await;
+            }
         }
     }
 
     /// Somebody writes a version as Terraform would: what it thinks is there, whole.
-    async fn stranger_writes(&self) {
+    async fn stranger_writes(&self, of: Option<(String, String)>) {
         let chance = self.faults.chance();
-        let images: Vec<String> = self.images();
-        let Some(image) = images.get(chance.place(images.len())) else { return };
         if chance.happens(0.1) {
             return self.restore().await;
         }
-        let numbers = self.numbers(image);
-        let Some(number) = numbers.get(chance.place(numbers.len())) else { return };
-        let id = format!("{}/versions/{number}", self.definition(image));
+        let Some((image, number)) = self.any_version(of) else { return };
+        let id = format!("{}/versions/{number}", self.definition(&image));
         match chance.place(4) {
             0 => self.stranger("DELETE", &id, None).await,
             1 => {

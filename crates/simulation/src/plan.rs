@@ -53,6 +53,16 @@ struct Existing {
     ours: bool,
     hidden: bool,
     failed: bool,
+    standing: Standing,
+}
+
+/// What the tags of a version say that was there at the start.
+#[derive(Clone, Copy, PartialEq)]
+enum Standing {
+    Released,
+    /// Nobody is offered it, so that it is due for trimming and deletion at once.
+    Deprecated,
+    Rejected,
 }
 
 impl Plan {
@@ -150,19 +160,27 @@ fn sketches(chance: &Chance) -> Vec<Sketch> {
     let mut sketches: Vec<Sketch> = Vec::new();
     for place in 0..count {
         let parent = (place > 0 && chance.happens(0.7)).then(|| chance.place(place));
-        let versions = chance.place(5);
+        let versions = chance.place(6);
         let mut existing = Vec::new();
         let mut minor = 0;
         for index in 0..versions {
             minor += 1 + chance.within(0..9);
+            let is_newest = index + 1 == versions;
+            let standing = match chance.within(0..100) {
+                _ if is_newest => Standing::Released,
+                0..35 => Standing::Deprecated,
+                35..42 => Standing::Rejected,
+                _ => Standing::Released,
+            };
             let days_old = i64::try_from((versions - index) * 9).unwrap_or(9);
             existing.push(Existing {
                 number: format!("1.{minor}.0"),
                 days_old: days_old - i64::try_from(chance.place(6)).unwrap_or(0),
                 regions: 1 + chance.place(REGIONS.len()),
-                ours: chance.happens(0.8),
-                hidden: chance.happens(0.1),
-                failed: chance.happens(0.05),
+                ours: standing != Standing::Released || chance.happens(0.8),
+                hidden: standing != Standing::Released || chance.happens(0.1),
+                failed: chance.happens(0.08),
+                standing,
             });
         }
         sketches.push(Sketch { name: format!("image-{}", place + 1), parent, existing });
@@ -191,7 +209,7 @@ fn catalog(chance: &Chance, sketches: &[Sketch], unreadable: bool) -> Value {
         "consumers": { "subscriptions": consumers },
         "tags": { "owner": "platform" },
         "notify": { "webhook": chance.happens(0.3) },
-        "deletionsPerSweep": chance.pick(&[1, 1, 2, 10]),
+        "deletionsPerSweep": chance.pick(&[1, 1, 1, 2, 10]),
         "images": images,
     })
 }
@@ -324,14 +342,14 @@ fn releases(chance: &Chance, start: DateTime<Utc>) -> Vec<Value> {
 
 /// What scanners come to know: some of it about the newest version of all.
 fn advisories(chance: &Chance, start: DateTime<Utc>) -> Vec<Value> {
-    (0..chance.place(3))
+    (0..chance.place(4))
         .map(|number| {
-            let published = start - TimeDelta::days(2) + chance.sometime(TimeDelta::days(4));
-            let introduced = 17 + chance.place(4);
+            let published = start - TimeDelta::days(2) + chance.sometime(TimeDelta::days(3));
+            let introduced = 16 + chance.place(5);
             let mut advisory = json!({
                 "id": format!("CVE-2026-{}", 1000 + number),
                 "os": "ubuntu/22.04", "package": "openssl", "title": "a hole",
-                "severity": chance.pick(&["critical", "high", "low"]),
+                "severity": chance.pick(&["critical", "high", "high", "low"]),
                 "published": published,
                 "introduced": format!("3.0.2-{introduced}"),
             });
@@ -409,6 +427,22 @@ fn answers(schema: &Value) -> Vec<&str> {
     described.chain(plain).collect()
 }
 
+/// The body of a template that somebody else builds from `version` and distributes to `definition`.
+pub fn template_from(version: &str, definition: &str) -> Value {
+    json!({
+        "location": REGIONS[0],
+        "identity": { "type": "UserAssigned", "userAssignedIdentities": { identity(): {} } },
+        "properties": {
+            "source": { "type": "SharedImageVersion", "imageVersionId": version },
+            "customize": [],
+            "distribute": [{
+                "type": "SharedImage", "galleryImageId": definition, "runOutputName": "other",
+                "targetRegions": [{ "name": REGIONS[0] }],
+            }],
+        },
+    })
+}
+
 fn definition(sketch: &Sketch, start: DateTime<Utc>) -> Value {
     let versions: Vec<Value> = sketch
         .existing
@@ -426,6 +460,21 @@ fn definition(sketch: &Sketch, start: DateTime<Utc>) -> Value {
                     "goldsmith-gate": "passed",
                     "goldsmith-released-at": published + TimeDelta::hours(2),
                 });
+                match it.standing {
+                    Standing::Released => {}
+                    Standing::Deprecated => {
+                        tags["goldsmith-version-state"] = json!("deprecated");
+                        let at = published + TimeDelta::hours(it.days_old * 12);
+                        tags["goldsmith-deprecated-at"] = json!(at);
+                    }
+                    Standing::Rejected => {
+                        tags["goldsmith-version-state"] = json!("rejected");
+                        tags["goldsmith-gate"] = json!("rejected");
+                        if let Some(tags) = tags.as_object_mut() {
+                            tags.remove("goldsmith-released-at");
+                        }
+                    }
+                }
             }
             json!({
                 "number": it.number, "published": published, "regions": regions,

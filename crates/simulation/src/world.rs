@@ -18,14 +18,14 @@ use sandbox::host::{Activity, Host, HostOptions, Outcome, Package};
 use sandbox::{Place, Sandbox, SandboxOptions, Time};
 use seam::{Body, Clock, Fault, Local, PausedClock, Request, Response, Tokens, Wire};
 use serde_json::Value;
-use tokio::sync::Notify;
 
 use crate::delivery::Processes;
 use crate::fault::Faults;
 use crate::invariants::story::Story;
-use crate::invariants::{self, Gallery, Invariant, Seen};
+use crate::invariants::{self, DeadLetter, Gallery, Invariant, Seen};
 use crate::network::{AGAIN_WITHIN, Network};
-use crate::plan::{GALLERY, Plan, SUBSCRIPTION};
+use crate::people::WorstMoment;
+use crate::plan::{GALLERY, Plan, REGIONS, SUBSCRIPTION};
 use crate::record::{Record, Write};
 use crate::skew::Skewed;
 use crate::store::{ACCOUNT, CONTAINER, Store};
@@ -49,7 +49,7 @@ pub struct World {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) record: Record,
     pub(crate) sandbox: Arc<Sandbox>,
-    pub(crate) worst_moment: Arc<Notify>,
+    pub(crate) worst_moment: Arc<WorstMoment>,
     pub(crate) watch: Arc<Watch>,
     pub(crate) store: Store,
     trace: Trace,
@@ -87,8 +87,13 @@ struct Watching {
     azure: Arc<sandbox::azure::Azure>,
     bus: Arc<Bus>,
     clock: Arc<dyn Clock>,
+    faults: Faults,
     record: Record,
     trace: Trace,
+    /// Since when nothing goes wrong any more.
+    calm: Option<DateTime<Utc>>,
+    /// The dead letters that no invariant has seen yet.
+    dead: Vec<DeadLetter>,
     /// What did not hold, the first of each.
     broken: Vec<String>,
     story: Story,
@@ -152,8 +157,11 @@ impl World {
             azure: Arc::clone(&sandbox.azure),
             bus: Arc::clone(&sandbox.bus),
             clock: Arc::clone(&clock),
+            faults: faults.clone(),
             record: record.clone(),
             trace: trace.clone(),
+            calm: None,
+            dead: Vec::new(),
             broken: Vec::new(),
             story: Story::default(),
             before: Gallery::new(),
@@ -167,7 +175,7 @@ impl World {
             watch: Arc::clone(&watch),
             traffic: Arc::default(),
         });
-        let worst_moment = Arc::new(Notify::new());
+        let worst_moment = Arc::<WorstMoment>::default();
         let network: Arc<dyn Wire> = Arc::new(Network::new(
             Arc::clone(&door) as _,
             faults.clone(),
@@ -234,6 +242,7 @@ impl World {
             () = self.live_with_people() => {}
         }
         self.faults.stop();
+        self.watch.watching().calm = Some(self.clock.now());
         self.say("calm", format_args!("from here on nothing goes wrong"));
         // Nothing that was sent before the calm is on its way after this.
         let longest = self.clock.now() + AGAIN_WITHIN + TimeDelta::hours(1);
@@ -328,7 +337,12 @@ impl World {
     /// Writes on Azure as somebody else.
     pub(crate) async fn stranger(&self, method: &str, id: &str, body: Option<Value>) {
         let mut request = Request::new(body.map(|it| it.to_string()).unwrap_or_default().into());
-        let Ok(uri) = format!("http://{ARM}{id}?api-version=2024-03-03").parse() else { return };
+        let version = match id.split('/').rev().nth(1) {
+            Some("virtualMachines") => "2024-07-01",
+            Some("imageTemplates") => "2024-02-01",
+            _ => "2024-03-03",
+        };
+        let Ok(uri) = format!("http://{ARM}{id}?api-version={version}").parse() else { return };
         *request.uri_mut() = uri;
         *request.method_mut() = method.parse().unwrap_or(Method::GET);
         for (name, value) in [
@@ -342,6 +356,12 @@ impl World {
         }
         let status = self.door.send(request).await.map(|it| it.status.as_u16());
         self.say("stranger", format_args!("{method} {id}: {status:?}"));
+    }
+
+    /// Makes a scale set from a version, as somebody else.
+    pub(crate) fn scale_set(&self, id: &str, version: &str, size: u32) {
+        let made = self.sandbox.azure.make_scale_set(id, version, REGIONS[0], size);
+        self.say("stranger", format_args!("scale set {id} of {size}: {made:?}"));
     }
 
     /// Sends every dead letter again.
@@ -482,6 +502,8 @@ fn observer(trace: &Trace, watch: &Arc<Watch>) -> sandbox::host::Observer {
             }
             Activity::DeadLettered { queue, message_id, reason, at } => {
                 trace.say(*at, "dead", format_args!("{queue} {message_id}: {reason}"));
+                let (queue, id, reason) = (queue.clone(), message_id.clone(), reason.clone());
+                watch.watching().dead.push(DeadLetter { at: *at, queue, id, reason });
             }
         }
         watch.hear(activity);
@@ -593,9 +615,10 @@ impl Watching {
 
     fn look(&mut self, last: bool) {
         let changes = self.record.changes();
-        if changes == self.changes && !last {
+        if changes == self.changes && self.dead.is_empty() && !last {
             return;
         }
+        let dead = std::mem::take(&mut self.dead);
         self.changes = changes;
         self.looks += 1;
         let gallery = self.gallery();
@@ -642,6 +665,9 @@ impl Watching {
             gallery: &gallery,
             azure: &self.azure,
             bus: &self.bus,
+            dead: &dead,
+            faults: &self.faults,
+            calm: self.calm,
         };
         let mut broken = Vec::new();
         for invariant in &mut self.invariants {

@@ -47,6 +47,7 @@ mod machine;
 mod graph;
 mod event;
 mod onlooker;
+mod bystander;
 
 use std::sync::Arc;
 

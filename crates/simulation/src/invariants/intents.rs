@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 
 use super::story::CLOCKS;
-use super::{Invariant, Seen};
+use super::{Fact, Invariant, Seen};
 
 /// How long a request may be under way (`seam::internet::REQUEST_TIMEOUT`).
 const UNDER_WAY: TimeDelta = TimeDelta::seconds(30);
@@ -26,6 +26,9 @@ impl Invariant for Intents {
             if let Some(intent) = wrong {
                 let (stream, seq) = (fact.stream, intent.seq);
                 return Err(format!("{stream}: intent {seq} was carried out, and is told as not"));
+            }
+            if fact.body["outcome"]["kind"] == "unknown" {
+                not_too_early(seen, &fact)?;
             }
         }
         let Some(write) = seen.our_write() else { return Ok(()) };
@@ -65,6 +68,16 @@ impl Invariant for Intents {
             }
         }
         Ok(())
+    }
+}
+
+/// Nobody gives up an intent while its write may still be under way: who does is about to write beside it.
+fn not_too_early(seen: &Seen<'_>, fact: &Fact<'_>) -> Result<(), String> {
+    let told = seen.story.images.get(fact.stream).into_iter().flat_map(|it| &it.intents);
+    let mut of = told.filter(|it| it.target == fact.text("target") && it.seq < fact.entry.seq);
+    match of.next_back().filter(|it| fact.said_at() < it.send_before + UNDER_WAY) {
+        Some(it) => Err(format!("{}: intent {} is given up too early", fact.stream, it.seq)),
+        None => Ok(()),
     }
 }
 

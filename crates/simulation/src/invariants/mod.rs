@@ -17,6 +17,7 @@ use sandbox::estate::Estate;
 use sandbox::host::Activity;
 use serde_json::Value;
 
+use crate::fault::Faults;
 use crate::record::{Entry, Write, Written};
 use story::{Story, Target};
 
@@ -27,14 +28,19 @@ mod gate;
 mod good;
 mod references;
 mod triggers;
+mod reasons;
+mod bases;
 mod numbers;
 mod rings;
+mod foreign;
 mod intents;
 mod cap;
 mod chain;
 mod fold;
 mod secrets;
 mod remains;
+mod woken;
+mod dead_letters;
 
 /// How long after its beginning something may still be under way when the seed is over: nothing
 /// has gone wrong for longer.
@@ -93,6 +99,20 @@ pub struct Seen<'a> {
     pub gallery: &'a Gallery,
     pub azure: &'a Azure,
     pub bus: &'a Bus,
+    /// The dead letters that are new since the last look.
+    pub dead: &'a [DeadLetter],
+    pub faults: &'a Faults,
+    /// Since when nothing goes wrong any more.
+    pub calm: Option<DateTime<Utc>>,
+}
+
+/// A message that nobody could handle.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    pub at: DateTime<Utc>,
+    pub queue: String,
+    pub id: String,
+    pub reason: String,
 }
 
 /// An event of an entry.
@@ -183,13 +203,18 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(good::Good::default()),
         Box::new(references::References),
         Box::new(triggers::Triggers::default()),
+        Box::new(reasons::Reasons::default()),
+        Box::new(bases::Bases),
         Box::new(numbers::Numbers::default()),
         Box::new(rings::Rings::default()),
+        Box::new(foreign::Foreign),
         Box::new(intents::Intents),
         Box::new(cap::Cap::default()),
         Box::new(chain::Chain::default()),
         Box::new(fold::Fold::default()),
         Box::new(secrets::Secrets),
         Box::new(remains::Remains),
+        Box::new(woken::Woken),
+        Box::new(dead_letters::DeadLetters),
     ]
 }

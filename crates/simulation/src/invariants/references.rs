@@ -1,38 +1,86 @@
 //! A version that a machine, a scale set (model or instance, size 0 too), an image template, a child
-//! image or a pin refers to is never deleted; none is while a scope cannot be read.
+//! image or a pin refers to is never deleted, and gives up no region; none is and does while a scope
+//! cannot be read. One that is pinned goes on being offered.
+//!
+//! What came to use it after the step began, or so late that Resource Graph did not know of it yet,
+//! the step could not know: against that there is no defence.
 
 use chrono::{DateTime, Utc};
-use sandbox::azure::SeenResource;
+use sandbox::azure::{SeenResource, SeenVersion};
 use serde_json::Value;
 
 use super::story::{CLOCKS, Intent, Target, target};
 use super::{Invariant, Seen, parts};
+use crate::record::Write;
 
-/// Looks at what there is in Azure when a version goes, whatever was told of it.
+/// Looks at what there is in Azure when a version or a part of it goes, whatever was told of it.
 #[derive(Debug)]
 pub(super) struct References;
 
 impl Invariant for References {
     fn name(&self) -> &'static str {
-        "what is in use is never deleted"
+        "what is in use stays"
     }
 
     fn look(&mut self, seen: &Seen<'_>) -> Result<(), String> {
-        let Some(write) = seen.our_write().filter(|it| it.method == http::Method::DELETE) else {
-            return Ok(());
-        };
+        let Some(write) = seen.our_write() else { return Ok(()) };
         let Target::Version { image, number } = target(&write.path) else { return Ok(()) };
-        let was_there = Seen::version(seen.before, &image, &number);
-        if was_there.is_none_or(|it| it.state == "Deleting") {
-            return Ok(());
-        }
+        let Some(before) = Seen::version(seen.before, &image, &number) else { return Ok(()) };
+        let after = Seen::version(seen.gallery, &image, &number);
         let Some((_, intent)) = seen.story.intent_of(write) else { return Ok(()) };
-        let user = by_pin(seen, &image, &number, intent)
-            .or_else(|| by_scope(seen, intent))
-            .or_else(|| by_child(seen, &image, &number, intent))
-            .or_else(|| by_resource(seen, &write.path, intent));
-        user.map_or(Ok(()), |it| Err(format!("{image} {number} is deleted, and {it}")))
+        let Some(loses) = loses(seen, &image, write, before, after) else { return Ok(()) };
+        let user = by_pin(seen, &image, &number, intent);
+        let user = if loses == Loses::Offer {
+            user
+        } else {
+            user.or_else(|| by_scope(seen, intent))
+                .or_else(|| by_child(seen, &image, &number, intent))
+                .or_else(|| by_resource(seen, &write.path, intent))
+        };
+        user.map_or(Ok(()), |it| Err(format!("{image} {number} {loses}, and {it}")))
     }
+}
+
+/// What a write takes away from a version.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Loses {
+    Everything,
+    Regions,
+    Offer,
+}
+
+impl std::fmt::Display for Loses {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Loses::Everything => "is deleted",
+            Loses::Regions => "gives up a region",
+            Loses::Offer => "is not offered any more",
+        })
+    }
+}
+
+fn loses(
+    seen: &Seen<'_>,
+    image: &str,
+    write: &Write,
+    before: &SeenVersion,
+    after: Option<&SeenVersion>,
+) -> Option<Loses> {
+    if write.method == http::Method::DELETE {
+        return (before.state != "Deleting").then_some(Loses::Everything);
+    }
+    let after = after?;
+    if before.regions.keys().any(|it| !after.regions.contains_key(it)) {
+        return Some(Loses::Regions);
+    }
+    let is_shown = |it: &SeenVersion| it.regions.values().any(|it| it.excluded == Some(false));
+    let told = seen.story.version(image, &before.number);
+    // What was never released is offered to nobody, whatever speaks for it.
+    let released = told.is_some_and(|it| !it.rings.is_empty() && it.condemned.is_none());
+    let slots = seen.story.images.get(image);
+    let runs = slots.into_iter().flat_map(|it| it.building.iter().chain(&it.releasing));
+    let has_run = runs.into_iter().any(|it| *it == before.number);
+    (released && !has_run && is_shown(before) && !is_shown(after)).then_some(Loses::Offer)
 }
 
 /// When the step began that deletes: what came later it could not know.
@@ -86,11 +134,17 @@ fn by_resource(seen: &Seen<'_>, path: &str, intent: &Intent) -> Option<String> {
     let definition = path.rsplit_once("/versions/").map_or("", |(definition, _)| definition);
     let resources = seen.azure.resources("/subscriptions").unwrap_or_default();
     let lag = chrono::TimeDelta::minutes(i64::from(seen.estate.cloud.graph_lag_minutes));
+    // A template does not say when it was made.
+    let written = |id: &str| {
+        let writes = seen.written.writes.iter().filter(|it| !it.ours && it.has_happened());
+        writes.filter(|it| it.path == id).map(|it| it.at).next()
+    };
     let found = resources.iter().find(|it| {
         let created = it.record["properties"]["timeCreated"].as_str();
         let created = created.and_then(|it| it.parse::<DateTime<Utc>>().ok());
+        let created = || created.or_else(|| written(&it.id));
         // What Resource Graph did not know yet, nobody could.
-        created.is_none_or(|at| at < began(intent) - lag) && refers(it, definition, path)
+        refers(it, definition, path) && created().is_none_or(|at| at < began(intent) - lag)
     });
     found.map(|it| format!("{} is made from it", it.id))
 }

@@ -39,6 +39,7 @@ impl Invariant for Rings {
                     self.hidden.insert(named);
                 } else if self.hidden.remove(&named)
                     && !seen.is_written_by_others(image, &version.number)
+                    && !was_under_way(seen, told)
                 {
                     let number = &version.number;
                     return Err(format!("{image} {number} was condemned and hidden, and is back"));
@@ -47,6 +48,17 @@ impl Invariant for Rings {
         }
         looked
     }
+}
+
+/// Whether our new write was on its way when the version was condemned, and nothing came between: who
+/// hides the version waits for it.
+fn was_under_way(seen: &Seen<'_>, told: &Version) -> bool {
+    let intended = seen.our_write().and_then(|it| seen.story.intent_of(it));
+    let (Some((image, intent)), Some((condemned, _))) = (intended, told.condemned) else {
+        return false;
+    };
+    let mut later = seen.story.images[image].intents.iter().filter(|it| it.seq > intent.seq);
+    intent.seq < condemned && !later.any(|it| it.target == intent.target && it.taken)
 }
 
 /// Whether the plan has the rings of the catalog, each region in the first of its rings alone.

@@ -3,10 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use super::{Fact, Invariant, PATIENCE, Seen};
+use super::{Fact, Invariant, Seen};
+
+/// A seed ends when what was open so long after the faults have stopped is no longer.
+const INTO_THE_CALM: TimeDelta = TimeDelta::hours(5);
 
 /// By image and trigger: how it ended.
 #[derive(Debug, Default)]
@@ -56,7 +59,9 @@ impl Invariant for Triggers {
     }
 
     fn end(&mut self, seen: &Seen<'_>) -> Result<(), String> {
-        let is_lost = |it: &Accepted| it.ended.is_none() && seen.now - it.at > PATIENCE;
+        // What was open some hours into the calm has ended by now: else the seed would go on.
+        let Some(calm) = seen.calm else { return Ok(()) };
+        let is_lost = |it: &Accepted| it.ended.is_none() && it.at < calm + INTO_THE_CALM;
         let open = self.accepted.iter().find(|(_, it)| is_lost(it));
         match open {
             Some(((image, id), _)) => Err(format!("{image}: {id} was accepted and never ended")),
@@ -82,7 +87,7 @@ impl Triggers {
 }
 
 /// What tells one trigger from another, as the ledger's readers see it.
-fn id(trigger: &Value) -> String {
+pub(super) fn id(trigger: &Value) -> String {
     let text = |member: &str| trigger[member].as_str().unwrap_or_default();
     match text("kind") {
         "schedule" => format!("schedule:{}", text("occurrence")),
