@@ -1,4 +1,5 @@
-//! Every recorded answer of the operations that we use is read.
+//! Every recorded answer of the operations that we use is read: those to a GET here, those to the
+//! queries of Resource Graph, which are POSTs, in `src/graph/recorded.rs`.
 
 use std::path::{Path, PathBuf};
 
