@@ -8,14 +8,14 @@ use contract::{
     Checked, Contract, EXCEPTIONS, Exchange, Finding, Found, Operation, Report, Side, Watch, What,
 };
 
-use crate::reference::{contract, conversation, files, folder};
+use crate::reference::{contract, conversation, folder, recordings};
 
 /// Every recorded exchange of an operation that a document declares, in whatever API version, with
 /// the recording's name.
 fn recorded(contract: &Contract) -> Vec<(String, &Operation, Exchange)> {
     let Some(folder) = folder() else { return Vec::new() };
     let mut recorded = Vec::new();
-    for path in files(&folder.join("recordings")) {
+    for path in recordings(&folder) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         for exchange in conversation(&path) {
             if let Found::Operation(operation) | Found::OtherVersion(operation) =
@@ -132,7 +132,7 @@ fn what_recorded_links_lead_to_is_what_their_operation_declares() {
     let contract = Arc::new(contract);
     let (mut deviating, mut elsewhere) = (Vec::new(), BTreeSet::new());
 
-    for path in files(&folder.join("recordings")) {
+    for path in recordings(&folder) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let report = Arc::new(Report::default());
         let watch = Watch::new(Arc::clone(&contract), Checked::Answers, report);
