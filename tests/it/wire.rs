@@ -191,7 +191,7 @@ fn one_field_name_that_is_none_of_the_documents_makes_up_fail_although_everythin
 
     let summary = lines.last().unwrap();
     assert!(summary["released"].as_array().unwrap().len() >= 6, "{summary}");
-    assert_eq!(summary["missing"], Value::Array(Vec::new()));
+    assert_eq!(summary["failed"], Value::Array(Vec::new()));
     assert_eq!(exit, 1);
     let wire = of_event(&lines, "wire");
     let violations = wire[0]["violations"].as_array().unwrap();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use contract::{Checked, Verified};
-use seam::{Local, Outbound, ToldClock, Tokens};
+use seam::{Local, Outbound, Tokens, ToldClock};
 use serde_json::Value;
 
 use super::{Rows, Scope};
