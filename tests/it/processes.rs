@@ -8,7 +8,16 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::wire::{is_not_violated, verify_wire};
+use crate::wire::{hundreds_were_checked, is_not_violated, verify_wire};
+
+/// How `up` ended.
+struct Ended {
+    /// Its last line.
+    summary: Value,
+    /// What crossed the wire, where it was held against Microsoft's documents.
+    wire: Option<Value>,
+    code: i32,
+}
 
 /// `goldsmith up --once --json`, on `state`.
 struct Up {
@@ -56,13 +65,16 @@ impl Up {
         }
     }
 
-    /// Reads to the end, and returns the last line and the exit code.
-    fn finish(mut self) -> (Value, i32) {
-        let mut last = Value::Null;
+    /// Reads to the end.
+    fn finish(mut self) -> Ended {
+        let (mut summary, mut wire) = (Value::Null, None);
         while let Some(line) = self.next() {
-            last = line;
+            if line["event"] == "wire" {
+                wire = Some(line.clone());
+            }
+            summary = line;
         }
-        (last, self.child.wait().unwrap().code().unwrap())
+        Ended { summary, wire, code: self.child.wait().unwrap().code().unwrap() }
     }
 
     /// Kills the handler that was announced last, once: the one after it is announced before it can
@@ -114,8 +126,9 @@ const IMAGES: [&str; 6] = [
 #[test]
 fn killed_at_odd_moments_it_ends_with_the_same_releases_and_nothing_is_done_twice() {
     let calm = tempfile::tempdir().unwrap();
-    let (summary, code) = Up::on(calm.path()).finish();
+    let Ended { summary, wire, code } = Up::on(calm.path()).finish();
     assert_eq!(code, 0, "{summary}");
+    hundreds_were_checked(wire.as_ref());
     let expected = released(&summary);
     assert!(expected.len() >= 6, "{summary}");
 
@@ -133,7 +146,7 @@ fn killed_at_odd_moments_it_ends_with_the_same_releases_and_nothing_is_done_twic
     let mut up = Up::on(state.path());
     up.read(40);
     up.kill();
-    let (summary, code) = Up::on(state.path()).finish();
+    let Ended { summary, code, .. } = Up::on(state.path()).finish();
 
     assert_eq!(code, 0, "{summary}");
     assert_eq!(released(&summary), expected);
@@ -156,7 +169,7 @@ fn killed_at_odd_moments_it_ends_with_the_same_releases_and_nothing_is_done_twic
 #[test]
 fn the_ledger_alone_gives_the_state_that_status_shows() {
     let state = tempfile::tempdir().unwrap();
-    let (summary, code) = Up::on(state.path()).finish();
+    let Ended { summary, code, .. } = Up::on(state.path()).finish();
     assert_eq!(code, 0);
     // The sandbox's own memory is not needed.
     std::fs::remove_file(state.path().join("sandbox.sqlite")).unwrap();
@@ -200,7 +213,7 @@ fn each_function_has_a_process_of_its_own_and_one_may_die() {
         let killed = Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
         assert!(killed.success());
     }
-    let (summary, code) = up.finish();
+    let Ended { summary, code, .. } = up.finish();
 
     assert_eq!(handlers.len(), functions::package::functions().len());
     assert_eq!(code, 0, "{summary}");

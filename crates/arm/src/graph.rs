@@ -10,6 +10,9 @@ use crate::api::RESOURCE_GRAPH;
 use crate::client::{Arm, Call};
 use crate::error::{At, Error};
 
+#[cfg(test)]
+mod recorded;
+
 /// The most rows of a page (resourcegraph.json).
 const PAGE: u32 = 1000;
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::document::{At, Documents, Unreadable};
 use crate::exception::{EXCEPTIONS, Exception};
 use crate::finding::{Finding, What};
+use crate::later;
 use crate::operation::{self, Operation, Parameter};
 use crate::report::Side;
 use crate::schema::{self, Direction};
@@ -127,6 +128,9 @@ impl Contract {
             }
         }
 
+        let version = value(&query, "api-version").unwrap_or_default();
+        findings.extend(later::queries(operation, version, &query));
+        findings.extend(later::members(operation, version, &exchange.sent));
         match (&operation.body, exchange.sent.is_empty()) {
             (Some(body), false) => {
                 findings.extend(self.body(&body.schema, Direction::Request, &exchange.sent));
@@ -146,7 +150,9 @@ impl Contract {
     /// Every way in which the answer of `exchange` is not one of `operation`.
     pub fn answer(&self, operation: &Operation, exchange: &Exchange) -> Vec<Finding> {
         let status = exchange.status.as_u16();
-        let mut findings = Vec::new();
+        let (_, query) = split(&exchange.path);
+        let version = value(&query, "api-version").unwrap_or_default();
+        let mut findings = later::members(operation, version, &exchange.answered);
         match operation.answers.get(&status) {
             Some(declared) => {
                 findings.extend(polling(operation, &declared.headers, exchange));

@@ -8,6 +8,7 @@ mod operation;
 mod schema;
 mod finding;
 mod exception;
+mod later;
 mod link;
 mod contract;
 mod outcome;

@@ -1,30 +1,53 @@
-//! Every recorded answer of the operations that we use is read.
+//! Every recorded answer of the operations that we use is read: those to a GET here, those to the
+//! queries of Resource Graph, which are POSTs, in `src/graph/recorded.rs`.
 
 use std::path::{Path, PathBuf};
 
-use arm::Error;
+use arm::{Error, RunState};
 use rules::catalog::PlatformImage;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::script::{Script, gallery, template, version};
 
-/// The recorded conversations, where they are at hand.
+/// The recorded conversations, where they are at hand, the one of another recorder among them.
 pub(crate) fn recordings() -> Vec<(PathBuf, Value)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference/recordings");
-    let Ok(entries) = std::fs::read_dir(folder) else {
+    let Some(folder) = contract::reference() else {
         eprintln!("skipped: the recordings are not here");
         return Vec::new();
     };
+    let entries = std::fs::read_dir(folder.join("recordings")).unwrap();
     let mut files: Vec<PathBuf> = entries
-        .filter_map(|it| Some(it.ok()?.path()))
+        .map(|it| it.unwrap().path())
         .filter(|it| it.extension().is_some_and(|it| it == "json"))
         .collect();
     files.sort();
     let read = |path: PathBuf| {
-        let recording = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let recording = json_of(&path);
         (path, recording)
     };
-    files.into_iter().map(read).collect()
+    let mut recordings: Vec<(PathBuf, Value)> = files.into_iter().map(read).collect();
+    let condensed = folder.join("specs/recordings/imagebuilder-2022-07-01.condensed.json");
+    let recording = interactions_of(&json_of(&condensed));
+    recordings.push((condensed, recording));
+    recordings
+}
+
+fn json_of(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// Microsoft's own recordings of Image Builder in the form of the others: whole addresses are paths,
+/// and what has no request is left out.
+fn interactions_of(condensed: &Value) -> Value {
+    let exchanges = condensed["exchanges"].as_array().unwrap().iter();
+    let interactions = exchanges.filter(|it| it.get("request").is_some()).map(|it| {
+        let mut interaction = it.clone();
+        let url = it["request"]["url"].as_str().unwrap();
+        let path = url.strip_prefix("https://management.azure.com").unwrap();
+        interaction["request"]["path"] = json!(path);
+        interaction
+    });
+    json!({ "interactions": interactions.collect::<Vec<Value>>() })
 }
 
 /// What a path below the subscription is, if it is one of ours.
@@ -99,6 +122,32 @@ async fn every_recorded_answer_of_our_operations_is_read() {
     // None where the folder is absent, which was said; a few would mean that they are passed over.
     assert!(count == 0 || count >= 100, "only {count} recorded answers were read");
     eprintln!("{count} recorded answers were read");
+}
+
+/// Only a part of this answer was kept: it is laid over the whole one to the same question.
+#[tokio::test]
+async fn a_run_that_succeeded_in_the_powershell_recordings_has_its_end_to_the_nanosecond() {
+    let Some(folder) = contract::reference() else {
+        println!("skipped: the recordings are not here");
+        return;
+    };
+    let condensed =
+        json_of(&folder.join("specs/recordings/imagebuilder-2022-07-01.condensed.json"));
+    let exchanges = condensed["exchanges"].as_array().unwrap();
+    let called = |name: &str| exchanges.iter().find(|it| it["name"] == name).unwrap();
+    let mut body = called("get right after cancel")["response"]["body"].clone();
+    let part = &called("get after a successful run (19 min 27 s)")["response"]["body_part"];
+    for (name, value) in part["properties"].as_object().unwrap() {
+        body["properties"][name] = value.clone();
+    }
+
+    let read = Script::answering(200, &body).arm().template(&template()).await.unwrap();
+
+    let run = read.last_run.unwrap();
+    assert_eq!(run.state, RunState::Succeeded);
+    assert_eq!(run.sub_state, None);
+    let ended = run.ended.unwrap();
+    assert_eq!(ended.to_rfc3339(), "2025-04-30T06:05:24.092474408+00:00");
 }
 
 #[tokio::test]

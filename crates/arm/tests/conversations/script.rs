@@ -78,6 +78,16 @@ impl Script {
         Arm::new(format!("https://{HOST}").parse().unwrap(), outbound)
     }
 
+    /// Leaves out the next line: nobody will ask for it.
+    pub(crate) fn pass_over(&self) {
+        self.lines.lock().unwrap().remove(0);
+    }
+
+    /// How many lines are not said yet.
+    pub(crate) fn left(&self) -> usize {
+        self.lines.lock().unwrap().len()
+    }
+
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }

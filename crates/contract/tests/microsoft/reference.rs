@@ -42,18 +42,30 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The conversation of one recording.
-pub(crate) fn conversation(path: &Path) -> Vec<Exchange> {
-    let recording = json(path);
-    let interactions = recording["interactions"].as_array().into_iter().flatten();
-    interactions.map(exchange).collect()
+/// Every recording, in order: those of most of Microsoft's clients, and the one that lies among the
+/// documents.
+pub(crate) fn recordings(folder: &Path) -> Vec<PathBuf> {
+    let mut recordings = files(&folder.join("recordings"));
+    recordings.extend(files(&folder.join("specs/recordings")));
+    recordings
 }
 
+/// The conversation of one recording. Answers whose requests were not kept are left out.
+pub(crate) fn conversation(path: &Path) -> Vec<Exchange> {
+    let recording = json(path);
+    let of = |name: &str| recording[name].as_array().cloned().unwrap_or_default();
+    let exchanges = of("interactions").into_iter().chain(of("exchanges"));
+    exchanges.filter(|it| it.get("request").is_some()).map(|it| exchange(&it)).collect()
+}
+
+/// An address may be whole, or its path.
 fn exchange(interaction: &Value) -> Exchange {
     let (request, response) = (&interaction["request"], &interaction["response"]);
+    let address = request.get("path").or(request.get("url")).unwrap().as_str().unwrap();
+    let path = address.strip_prefix("https://management.azure.com").unwrap_or(address);
     Exchange {
         method: request["method"].as_str().unwrap().parse().unwrap(),
-        path: request["path"].as_str().unwrap().to_owned(),
+        path: path.to_owned(),
         asked: headers(&request["headers"]),
         sent: bytes(&request["body"]),
         status: StatusCode::from_u16(u16::try_from(response["status"].as_u64().unwrap()).unwrap())

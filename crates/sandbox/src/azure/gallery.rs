@@ -31,6 +31,21 @@ pub(super) fn body(id: &str, location: &str, tags: Value) -> Value {
     })
 }
 
+/// The api-version that tells how long deleted versions are kept (GalleryRP.json).
+const DAYS_SINCE: &str = "2026-03-03";
+
+/// `body` as it is read in `api_version`.
+fn as_of(mut body: Value, api_version: &str) -> Value {
+    if let Some(policy) = body["properties"].get_mut("softDeletePolicy")
+        && let Some(policy) = policy.as_object_mut()
+        && api_version < DAYS_SINCE
+    {
+        policy.remove("retentionPeriodInDays");
+        policy.remove("gracePeriodInDays");
+    }
+    body
+}
+
 /// Lists the galleries of a group or a subscription; the groups' names are in upper case (recorded).
 pub(super) fn list(world: &World<'_>, call: &Call) -> Result<Reply, Trouble> {
     if call.method != Method::GET {
@@ -39,7 +54,11 @@ pub(super) fn list(world: &World<'_>, call: &Call) -> Result<Reply, Trouble> {
     let in_group = call.lower[2] == "resourcegroups";
     let galleries: Vec<Value> =
         world.records.below_of(&call.id(if in_group { 4 } else { 2 }), KIND)?;
-    let galleries: Vec<Value> = galleries.into_iter().map(plain::upper_case_group).collect();
+    let galleries: Vec<Value> = galleries
+        .into_iter()
+        .map(plain::upper_case_group)
+        .map(|it| as_of(it, call.api_version()))
+        .collect();
     let reply = Reply::ok(json!({ "value": galleries }));
     // Lists over a whole subscription carry no quota of the resource (recorded).
     Ok(if in_group { reply.header(QUOTA, throttle::LIST_GALLERIES.take(world)?) } else { reply })
@@ -52,7 +71,8 @@ pub(super) fn one(world: &World<'_>, call: &Call) -> Result<Reply, Trouble> {
     match call.method {
         Method::GET => {
             let quota = throttle::GET_GALLERY.take(world)?;
-            Ok(Reply::ok(found.ok_or_else(|| not_found(call))?).header(QUOTA, quota))
+            let body = as_of(found.ok_or_else(|| not_found(call))?, call.api_version());
+            Ok(Reply::ok(body).header(QUOTA, quota))
         }
         Method::PUT | Method::PATCH => {
             let quota = throttle::PUT_GALLERY.take(world)?;
@@ -110,7 +130,7 @@ fn write(world: &World<'_>, call: &Call, id: &str, found: Option<Value>) -> Resu
     plain::put(world, &body)?;
 
     let home = body["location"].as_str().unwrap_or_default().to_owned();
-    begin(world, call, &body, &home, created)
+    begin(world, call, &as_of(body, call.api_version()), &home, created)
 }
 
 /// Starts the operation that a PUT of a gallery or a definition begins, and answers it.

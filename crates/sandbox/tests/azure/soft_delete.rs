@@ -39,6 +39,21 @@ async fn a_deleted_version_is_listed_with_its_dates() {
 }
 
 #[tokio::test]
+async fn how_long_versions_are_kept_is_told_since_2026() {
+    let desk = keeping();
+
+    let new = desk.get(&format!("{GALLERY}?api-version=2026-03-03")).await;
+    let old = desk.get(&format!("{GALLERY}?api-version=2025-03-03")).await;
+
+    let policy = "softDeletePolicy";
+    let kept = json!({
+        "isSoftDeleteEnabled": true, "retentionPeriodInDays": 31, "gracePeriodInDays": 8,
+    });
+    assert_eq!(new.body["properties"][policy], kept);
+    assert_eq!(old.body["properties"][policy], json!({ "isSoftDeleteEnabled": true }));
+}
+
+#[tokio::test]
 async fn without_a_policy_nothing_is_kept() {
     let desk = desk();
 
