@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, TimeDelta, Utc};
 use cli::load;
 use rules::VersionNumber;
-use rules::event::Event;
+use rules::event::{Event, Operation};
 use sandbox::estate::{Estate, Outage};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -15,6 +15,8 @@ use tokio::sync::OnceCell;
 use crate::changed::{Asked, Change, Changed, Heard};
 use crate::desk::{Desk, root};
 use crate::spoiled::Spoil;
+
+mod overdue;
 
 /// The image whose answers are changed. Its gallery is empty: its base is the first reason to build.
 const IMAGE: &str = "sles-15";
