@@ -1,6 +1,6 @@
 //! Keeps a build's logs, and deletes its template with the staging group.
 
-use arm::{Deletion, GroupId};
+use arm::{Deletion, GroupId, Provisioning};
 use chrono::TimeDelta;
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -13,6 +13,10 @@ use crate::{Context, Done, Failure, Intent, Step, Visit};
 
 /// A template takes 139 seconds to delete (recorded).
 const LOOK_AFTER: TimeDelta = TimeDelta::seconds(150);
+
+/// A template that Azure does not delete is asked for again after this long: runs have been seen to
+/// be Canceling for days, and each time costs two entries.
+const ASK_AGAIN_AFTER: TimeDelta = TimeDelta::hours(3);
 
 /// Image Builder's container of logs (MicrosoftDocs, image-builder-troubleshoot.md).
 const LOGS: &str = "packerlogs";
@@ -39,7 +43,11 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
                 let tidied = Event::BuildTidied { version: number };
                 return Ok(Done::Record(settled.into_iter().chain([tidied]).collect()));
             }
-            Ok(_) if tidying.requested && open.is_none() => {
+            Ok(template)
+                if template.provisioning == Provisioning::Deleting
+                    && tidying.requested
+                    && open.is_none() =>
+            {
                 return Ok(Done::LookAgain(cx.now + LOOK_AFTER));
             }
             Ok(_) => {}
@@ -61,7 +69,13 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
             Ok(Done::Record(vec![settled, Event::BuildTidied { version: number }]))
         }
         Settled::Accepted(Deletion::Accepted, settled) => {
-            let look_at = cx.now + LOOK_AFTER;
+            let wait = if tidying.requested { ASK_AGAIN_AFTER } else { LOOK_AFTER };
+            let look_at = cx.now + wait;
+            let requested = Event::TidyRequested { version: number, logs, look_at };
+            Ok(Done::Record(vec![settled, requested]))
+        }
+        Settled::Refused(arm::Error::NotAllowed { .. }, settled) => {
+            let look_at = cx.now + ASK_AGAIN_AFTER;
             let requested = Event::TidyRequested { version: number, logs, look_at };
             Ok(Done::Record(vec![settled, requested]))
         }

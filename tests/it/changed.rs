@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::StatusCode;
 use http::header::CONTENT_LENGTH;
@@ -98,7 +99,11 @@ impl Wire for Changed {
         let status = StatusCode::from_u16(asked.status).unwrap();
         self.heard.lock().unwrap().push(asked);
 
-        let bytes = if body == told { bytes } else { body.to_string().into() };
+        let bytes = match body {
+            body if body == told => bytes,
+            Value::Null => Bytes::new(),
+            body => body.to_string().into(),
+        };
         headers.remove(CONTENT_LENGTH);
         Ok(Response { status, headers, body: Body::full(bytes) })
     }

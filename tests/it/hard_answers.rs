@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, TimeDelta, Utc};
 use cli::load;
 use rules::VersionNumber;
-use rules::event::Event;
+use rules::event::{Event, Operation};
 use sandbox::estate::{Estate, Outage};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -15,6 +15,8 @@ use tokio::sync::OnceCell;
 use crate::changed::{Asked, Change, Changed, Heard};
 use crate::desk::{Desk, root};
 use crate::spoiled::Spoil;
+
+mod overdue;
 
 /// The image whose answers are changed. Its gallery is empty: its base is the first reason to build.
 const IMAGE: &str = "sles-15";
@@ -412,6 +414,48 @@ async fn a_template_of_ours_that_is_there_already_is_gone_on_with() {
 
     let puts = heard.lock().unwrap().iter().filter(|it| of_template(it, "PUT")).count();
     assert_eq!(puts, 1);
+}
+
+/// Azure has taken the deletion, and the template is there again with a state that is final.
+#[tokio::test(start_paused = true)]
+async fn a_template_whose_deletion_failed_is_asked_for_again() {
+    let before: Mutex<Value> = Mutex::default();
+    let asked_for: Mutex<u32> = Mutex::default();
+    let change: Change = Box::new(move |asked, body| {
+        if !asked.path.contains(&format!("/imageTemplates/{IMAGE}-1.0.0?")) {
+            return None;
+        }
+        let (mut before, mut asked_for) = (before.lock().unwrap(), asked_for.lock().unwrap());
+        match (asked.method.as_str(), asked.status) {
+            ("DELETE", _) => {
+                *asked_for += 1;
+                None
+            }
+            ("GET", 404) if *asked_for == 1 => {
+                *body = before.clone();
+                body["properties"]["provisioningState"] = json!("Failed");
+                Some(200)
+            }
+            ("GET", 200) => {
+                *before = body.clone();
+                None
+            }
+            _ => None,
+        }
+    });
+    let (mut desk, heard) = desk(|_| {}, change).await;
+
+    let tidied =
+        |it: &Event| matches!(it, Event::BuildTidied { version } if version.to_string() == "1.0.0");
+    until(&mut desk, tidied).await;
+
+    let heard = heard.lock().unwrap().clone();
+    let template = format!("/imageTemplates/{IMAGE}-1.0.0?");
+    let deletions: Vec<_> =
+        heard.iter().filter(|it| it.is("DELETE", &template)).map(|it| it.at).collect();
+    let [first, second] = deletions[..] else { panic!("{deletions:?}") };
+    // The first look is due after what a deletion takes.
+    assert!(second - first <= TimeDelta::minutes(10), "{first}, {second}");
 }
 
 #[tokio::test(start_paused = true)]

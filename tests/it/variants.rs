@@ -8,11 +8,13 @@
 //! Retention keeps two, and hides, trims and deletes what it may within days.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use cli::load;
-use rules::event::Event;
+use ledger::Entry;
+use rules::event::{Event, Operation, Outcome};
 use sandbox::azure::Offer;
 use sandbox::estate::{
     AbsentEndOfLife, Answer, BareUpdate, Estate, ExactVersion, Exclusion, LargeMessage,
@@ -24,6 +26,7 @@ use crate::desk::{Desk, root};
 use crate::spoiled::Spoil;
 
 mod bus;
+mod complete;
 
 const CANARY: &str = "westeurope";
 const REGIONS: [&str; 3] = [CANARY, "northeurope", "uksouth"];
@@ -68,6 +71,7 @@ impl Sample {
 /// A walk that is over, and everything that was there meanwhile.
 struct Walk {
     desk: Desk,
+    exclusion: Exclusion,
     samples: Vec<Sample>,
 }
 
@@ -99,7 +103,7 @@ async fn walk_spoiled(estate: Estate, spoil: Spoil) -> Walk {
     let revoked = desk.ask("images/web/revoke", &revoke).await;
     assert_eq!(revoked, 202, "{}", desk.story().await);
     desk.run_watched(at("07T12:00"), &mut look).await;
-    Walk { desk, samples }
+    Walk { desk, exclusion: estate.variants.exclusion, samples }
 }
 
 impl Walk {
@@ -131,6 +135,7 @@ impl Walk {
             &|it| matches!(it, Event::VersionDeprecated { version, .. } if version.to_string() == REVOKED),
         );
         let revoked = at("05T00:00");
+        let exposed = self.exposed(&entries);
 
         for sample in &self.samples {
             let when = sample.at;
@@ -141,6 +146,9 @@ impl Walk {
                 }
                 let told = format!("{name}: {number} is offered in {region} at {when}\n{story}");
                 assert!(offer.completed, "not complete there: {told}");
+                if region == CANARY && exposed.get(number).is_some_and(|it| it.contains(&when)) {
+                    continue;
+                }
                 if number > "1.2.0" {
                     assert!(passed(number).is_some_and(|it| it <= when), "not passed: {told}");
                     assert!(sample.offered(number, CANARY), "not in the canary: {told}");
@@ -182,6 +190,32 @@ impl Walk {
         assert_eq!(self.desk.templates_left().await, 0, "{name}: templates are left behind");
     }
 
+    /// When each version of ours is offered at home because it has no flag there yet: never, but in
+    /// the one Azure against which there is no whole defence (`exposed.rs`). There it is from its
+    /// build's end to the first write that Azure has taken, and no longer than the time between two
+    /// looks.
+    fn exposed(&self, entries: &[Entry]) -> BTreeMap<String, RangeInclusive<DateTime<Utc>>> {
+        let mut exposed = BTreeMap::new();
+        if self.exclusion != Exclusion::RegionalOnly {
+            return exposed;
+        }
+        for entry in entries {
+            for event in &entry.events {
+                let Event::EffectSettled { target, operation, outcome } = event else { continue };
+                let written =
+                    (*operation, outcome) == (Operation::UpdateVersion, &Outcome::Accepted);
+                let here = |it: &&Sample| it.offers.iter().any(|it| it.number == *target);
+                let begins = self.samples.iter().find(here).map(|it| it.at);
+                let is_ours = target.as_str() > "1.2.0";
+                if let (true, Some(begins)) = (written && is_ours, begins) {
+                    let span = exposed.entry(target.clone()).or_insert(begins..=entry.at);
+                    assert!(*span.end() - begins <= TimeDelta::seconds(185), "{target}: {span:?}");
+                }
+            }
+        }
+        exposed
+    }
+
     /// The versions that are gone from the gallery.
     fn deleted(&self) -> Vec<&'static str> {
         let last = self.samples.last().unwrap();
@@ -215,6 +249,14 @@ async fn a_regional_flag_that_wins_over_the_global_one_shows_nobody_an_unproven_
 async fn a_regional_flag_that_counts_for_nothing_shows_nobody_an_unproven_version() {
     let change = |it: &mut Variants| it.exclusion = Exclusion::GlobalOnly;
     assert_eq!(deleted_in("Exclusion::GlobalOnly", change).await, MAY_GO);
+}
+
+/// But at home, until the first write: that much is told in `docs/live.md`.
+#[tokio::test(start_paused = true)]
+async fn a_regional_flag_that_alone_counts_shows_nobody_an_unproven_version_after_the_first_write()
+{
+    let change = |it: &mut Variants| it.exclusion = Exclusion::RegionalOnly;
+    assert_eq!(deleted_in("Exclusion::RegionalOnly", change).await, MAY_GO);
 }
 
 #[tokio::test(start_paused = true)]
@@ -385,7 +427,13 @@ async fn the_worst_of_everything_at_once_changes_nothing_for_new_machines() {
             it.version_events = VersionEvents::NotTold;
         }
     };
-    for exclusion in [Exclusion::Either, Exclusion::RegionalWins, Exclusion::GlobalOnly] {
+    let exclusions = [
+        Exclusion::Either,
+        Exclusion::RegionalWins,
+        Exclusion::GlobalOnly,
+        Exclusion::RegionalOnly,
+    ];
+    for exclusion in exclusions {
         let deleted = deleted_in(&format!("worst, {exclusion:?}"), worst(exclusion)).await;
         assert_eq!(deleted, MAY_GO, "{exclusion:?}");
     }

@@ -147,9 +147,11 @@ async fn where_the_exact_version_is_told_is_told_apart() {
     let told = machines::exact_version_of_latest(azure("exactVersionOfLatest: told")).await;
     let absent = machines::exact_version_of_latest(azure("exactVersionOfLatest: absent")).await;
     let arm = machines::exact_version_of_latest(azure("exactVersionOfLatest: armAlone")).await;
+    let graph = machines::exact_version_of_latest(azure("exactVersionOfLatest: graphAlone")).await;
 
     assert_eq!(told, "by ARM told, by Resource Graph told, by the OS disk told");
     assert_eq!(arm, "by ARM told, by Resource Graph not told, by the OS disk told");
+    assert_eq!(graph, "by ARM not told, by Resource Graph told, by the OS disk told");
     assert_eq!(absent, "by ARM not told, by Resource Graph not told, by the OS disk told");
 }
 

@@ -32,7 +32,10 @@ async fn the_users_of_an_image_are_found() {
     let query = USERS.replace("%ID%", &WEB.to_ascii_lowercase());
 
     let answer = desk.graph(&query).await;
+    let shorter = USERS.replace("%ID%", WEB.to_ascii_lowercase().strip_suffix('b').unwrap());
+    let shorter = desk.graph(&shorter).await;
 
+    assert_eq!(names(&shorter), Vec::<&str>::new(), "an image `we` has none of them");
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     let machines: Vec<&str> =
         names(&answer).into_iter().filter(|it| !it.contains("OsDisk")).collect();
@@ -147,5 +150,7 @@ async fn fifteen_queries_in_five_seconds_are_enough() {
 
     assert_eq!((refused.status, refused.code()), (StatusCode::TOO_MANY_REQUESTS, "RateLimiting"));
     assert_eq!(refused.header("retry-after"), Some("5"));
+    assert_eq!(refused.header("x-ms-user-quota-remaining"), Some("0"));
+    assert_eq!(refused.header("x-ms-user-quota-resets-after"), Some("00:00:05"));
     assert_eq!(desk.graph("resources | count").await.status, StatusCode::OK);
 }
