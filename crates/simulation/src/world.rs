@@ -706,6 +706,9 @@ impl Watching {
             gallery: &gallery,
             azure: &self.azure,
             bus: &self.bus,
+            dead: &[],
+            faults: &self.faults,
+            calm: self.calm,
         };
         for invariant in &mut self.invariants {
             invariant.rest(&seen);

@@ -175,7 +175,7 @@ impl Soak {
                 grown.push(format!("{image}: {entries} entries of {runs} runs"));
             }
         }
-        let measures: [(&str, fn(&Month) -> u64); 3] = [
+        let measures: [(&str, Measure); 3] = [
             ("bytes of state", |it| it.largest_state),
             ("versions in the gallery", |it| it.versions),
             ("reads a day", |it| it.reads_a_day),
@@ -187,6 +187,9 @@ impl Soak {
         grown
     }
 }
+
+/// A number of a month.
+type Measure = fn(&Month) -> u64;
 
 /// From what to what something has grown that was measured once a month: the most of the last quarter
 /// of the time, against the most of the quarter before. Nothing while there is less than half a year.
