@@ -32,6 +32,7 @@ use tracing::{error, info, warn};
 
 use crate::context::{Context, Visit};
 use crate::invocation::{self, HttpAnswer};
+use crate::pause::Pauses;
 use crate::receive_events::Heard;
 use crate::record::Record;
 use crate::refusal::keepable;
@@ -78,6 +79,7 @@ pub struct App {
     pub(crate) bus: Endpoint,
     /// The catalog in force when it was last looked up; a digest names it for ever.
     catalog: Mutex<Option<(String, Arc<Catalog>)>>,
+    pauses: Pauses,
 }
 
 /// The invocation cannot go on; the message comes back.
@@ -110,7 +112,8 @@ impl App {
         let arm = settings.arm.as_str().parse()?;
         let settings = Arc::new(settings);
         let catalog = Mutex::new(None);
-        Ok(App { settings, arm, clock, outbound, ledger, bus, catalog })
+        let pauses = Pauses::default();
+        Ok(App { settings, arm, clock, outbound, ledger, bus, catalog, pauses })
     }
 
     /// The same with its ledger in `store`, whatever the settings say.
@@ -331,6 +334,12 @@ impl App {
                 self.send(cx, &pointer.next_look(), wish.task.due).await?;
                 return Ok(Visited::Done);
             }
+            if let Some(until) = self.pauses.of(pointer.function, cx.now) {
+                let next = pointer.put_off();
+                let at = pace::after_a_pause(&next.to_string(), cx.now, until);
+                self.send(cx, &next, at).await?;
+                return Ok(Visited::Done);
+            }
 
             let mut visit = Visit::new(pointer, &cx.catalog, wish, stream);
             let step = handle(pointer.function, cx, &mut visit).await;
@@ -357,6 +366,9 @@ impl App {
                         Some(at) => (pointer.next_look(), at),
                         None => self.next_try(cx, pointer, wait),
                     };
+                    if wait.is_some() {
+                        self.pauses.begin(pointer.function, cx.now, again.1);
+                    }
                     (events, Some(again))
                 }
                 Err(

@@ -34,6 +34,7 @@ pub mod dispatch;
 mod candidate;
 mod newcomer;
 mod outbox;
+mod pause;
 mod record;
 mod refusal;
 mod webhook;
