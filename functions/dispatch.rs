@@ -26,7 +26,8 @@ use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 
 use crate::context::Context;
-use crate::invocation::{self};
+use crate::invocation;
+use crate::pause::Pauses;
 use crate::settings::Settings;
 use crate::{find_due_images, find_expired_versions, look_again, watch_base_images};
 
@@ -55,6 +56,7 @@ pub struct App {
     pub(crate) bus: Endpoint,
     /// The catalog in force when it was last looked up; a digest names it for ever.
     catalog: Mutex<Option<(String, Arc<Catalog>)>>,
+    pub(crate) pauses: Pauses,
 }
 
 /// The invocation cannot go on; the message comes back.
@@ -80,7 +82,8 @@ impl App {
         let arm = settings.arm.as_str().parse()?;
         let settings = Arc::new(settings);
         let catalog = Mutex::new(None);
-        Ok(App { settings, arm, clock, outbound, ledger, bus, catalog })
+        let pauses = Pauses::default();
+        Ok(App { settings, arm, clock, outbound, ledger, bus, catalog, pauses })
     }
 
     /// The same with its ledger in `store`, whatever the settings say.

@@ -34,6 +34,7 @@ pub mod dispatch;
 mod candidate;
 mod newcomer;
 mod outbox;
+mod pause;
 mod message;
 mod record;
 mod request;

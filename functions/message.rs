@@ -144,6 +144,13 @@ impl App {
                 return Ok(Visited::Done);
             }
 
+            if let Some(until) = self.pauses.of(pointer.function, cx.now) {
+                let next = pointer.put_off();
+                let at = pace::after_a_pause(&next.to_string(), cx.now, until);
+                self.send(cx, &next, at).await?;
+                return Ok(Visited::Done);
+            }
+
             let mut visit = Visit::new(pointer, &cx.catalog, wish, stream);
             let step = handle(pointer.function, cx, &mut visit).await;
             let (events, again) = match step {
@@ -169,6 +176,9 @@ impl App {
                         Some(at) => (pointer.next_look(), at),
                         None => self.next_try(cx, pointer, wait),
                     };
+                    if wait.is_some() {
+                        self.pauses.begin(pointer.function, cx.now, again.1);
+                    }
                     (events, Some(again))
                 }
                 Err(

@@ -73,6 +73,11 @@ impl Pointer {
         Pointer { ordinal: self.ordinal.saturating_add(1), failures: 0, ..self.clone() }
     }
 
+    /// The same wish, one look later, when nothing was looked at this time.
+    pub fn put_off(&self) -> Pointer {
+        Pointer { ordinal: self.ordinal.saturating_add(1), ..self.clone() }
+    }
+
     /// The same wish, one look later, after one that failed.
     pub fn next_try(&self) -> Pointer {
         Pointer { failures: self.failures.saturating_add(1), ..self.next_look() }

@@ -94,6 +94,12 @@ pub fn retry(
     now + pause + jitter(id, pause / 2)
 }
 
+/// When the message `id` comes again that came while Azure was to be left alone `until` then: not in
+/// step with the others that came meanwhile.
+pub fn after_a_pause(id: &str, now: DateTime<Utc>, until: DateTime<Utc>) -> DateTime<Utc> {
+    until + jitter(id, until - now)
+}
+
 /// How much later than the first of a fan-out its message number `place` comes due, the first being
 /// 0: as far apart as half of Azure's budgets allow for what `function` asks.
 pub fn spacing(function: Function, place: usize) -> TimeDelta {

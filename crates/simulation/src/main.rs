@@ -150,7 +150,7 @@ fn live_through(days: u32, verbose: bool, began: Instant) -> ExitCode {
 /// Lets one world catch up with `messages`.
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints")]
 fn catch_up(messages: usize, verbose: bool, began: Instant) -> ExitCode {
-    let drained = backlog(messages, verbose);
+    let drained = backlog(messages, 100, verbose);
     for line in drained.trace.iter().chain(&drained.violations) {
         println!("{line}");
     }

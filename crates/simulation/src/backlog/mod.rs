@@ -38,6 +38,9 @@ const HINTS: usize = MESSAGES_OF_AN_IMAGE - LOOKS - WOKEN - NOTICES;
 /// `maxConcurrentCalls` of `host.json`.
 const AT_ONCE: usize = 4;
 
+/// Whoever works as fast as Azure allows finds out by being refused now and then.
+const MOST_REFUSED_PERCENT: u64 = 3;
+
 /// Everything must be done within this.
 const WITHIN: TimeDelta = TimeDelta::hours(48);
 
@@ -59,12 +62,13 @@ pub struct Drained {
     pub trace: Vec<String>,
 }
 
-/// Lets a world catch up with about so many messages. The trace is kept when `keeps`.
+/// Lets a world catch up with about so many messages, with so many percent of Azure's budgets. The
+/// trace is kept when `keeps`.
 ///
 /// # Panics
 /// When the world cannot be put together.
 #[expect(clippy::expect_used, reason = "without a runtime there is nothing to report")]
-pub fn backlog(messages: usize, keeps: bool) -> Drained {
+pub fn backlog(messages: usize, budgets_percent: u32, keeps: bool) -> Drained {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -76,7 +80,7 @@ pub fn backlog(messages: usize, keeps: bool) -> Drained {
         let images = messages.div_ceil(MESSAGES_OF_AN_IMAGE).max(2);
         let progress = Arc::new(Mutex::new(Progress::default()));
         let looks_on = Box::new(progress::Onlooker(Arc::clone(&progress)));
-        let plan = Plan::with_many(images, LOOKS);
+        let plan = Plan::with_many(images, LOOKS, budgets_percent);
         let world = World::seen_by(plan, faults, &trace, vec![looks_on], Vec::new()).await;
         let queued = world.owe().await;
         let began = world.clock.now();
@@ -237,12 +241,12 @@ impl Drained {
         if self.overtaken > AT_ONCE {
             wrong.push(format!("{} younger messages were given before an older", self.overtaken));
         }
-        // A look that was served owes nothing more; some are woken when they are hours late.
-        if self.traffic.sent > self.messages as u64 {
+        // A look that was served owes nothing more; some are put off, or woken when they are late.
+        if self.traffic.sent > self.messages as u64 * 2 {
             let (sent, messages) = (self.traffic.sent, self.messages);
             wrong.push(format!("{sent} messages were sent to get {messages} done"));
         }
-        if self.traffic.refused * 100 > self.traffic.calls {
+        if self.traffic.refused * 100 > self.traffic.calls * MOST_REFUSED_PERCENT {
             let Traffic { calls, refused, .. } = self.traffic;
             wrong.push(format!("Azure has refused {refused} of {calls} calls"));
         }

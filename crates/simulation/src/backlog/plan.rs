@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use crate::plan::{GALLERY, Plan, REGIONS, SUBSCRIPTION, TENANT, identity, legal};
 
 impl Plan {
-    /// A catalog of `images` images, each with `versions` hidden versions. No build is due.
-    pub fn with_many(images: usize, versions: usize) -> Plan {
+    /// A catalog of `images` images, each with `versions` hidden versions. No build is due. Of
+    /// Azure's budgets there are so many percent.
+    pub fn with_many(images: usize, versions: usize, budgets_percent: u32) -> Plan {
         let start = Utc.with_ymd_and_hms(2026, 9, 8, 10, 45, 0).single().unwrap_or_default();
         let names: Vec<String> = (0..images).map(|it| format!("image-{it:04}")).collect();
         let image = |name: &String| {
@@ -68,6 +69,7 @@ impl Plan {
             "subscriptions": [{ "id": SUBSCRIPTION, "name": "platform",
                 "resourceGroups": [group("images"), group("builds")] }],
             "eventGrid": "cloudEvents",
+            "budgetsPercent": budgets_percent,
             "marketplace": [{ "publisher": "Canonical", "offer": "jammy", "sku": "gen2",
                 "os": "ubuntu/22.04", "versions": [{ "version": "22.4.1",
                     "released": start - TimeDelta::days(100),
