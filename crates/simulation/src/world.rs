@@ -22,6 +22,7 @@ use serde_json::Value;
 use crate::chance::Chance;
 use crate::delivery::Processes;
 use crate::fault::Faults;
+use crate::invariants::secrets::secret;
 use crate::invariants::story::Story;
 use crate::invariants::{self, DeadLetter, Gallery, Invariant, Seen};
 use crate::network::{AGAIN_WITHIN, Network};
@@ -54,7 +55,7 @@ pub struct World {
     host: Arc<Host>,
     store: Store,
     door: Arc<Door>,
-    watch: Arc<Watch>,
+    pub(crate) watch: Arc<Watch>,
 }
 
 /// Where requests reach the world: what Azure has taken is written down here.
@@ -312,7 +313,15 @@ impl World {
         let Ok(uri) = format!("http://host/api/{path}").parse() else { return };
         *request.uri_mut() = uri;
         request.headers_mut().insert(http::header::CONTENT_LENGTH, length);
-        let status = host.send(request).await.map(|it| it.status.as_u16());
+        let answer = match host.send(request).await {
+            Ok(answer) => answer.collect(usize::MAX).await,
+            Err(fault) => Err(fault),
+        };
+        if let Ok((_, headers, body)) = &answer {
+            let said = format!("{headers:?} {}", String::from_utf8_lossy(body));
+            self.watch.says("an answer to a person", &said);
+        }
+        let status = answer.map(|it| it.0.as_u16());
         self.say("person", format_args!("{path} {body}: {status:?}"));
     }
 
@@ -502,11 +511,17 @@ fn text(header: Option<&http::HeaderValue>) -> String {
 #[async_trait]
 impl Wire for Door {
     async fn send(&self, request: Request) -> Result<Response, Fault> {
+        let is_arm = request.uri().authority().is_some_and(|it| it.as_str() == ARM);
         let is_write = request.method() != Method::GET
             && request.method() != Method::HEAD
-            && request.uri().authority().is_some_and(|it| it.as_str() == ARM)
+            && is_arm
             && !request.uri().path().ends_with("/resources");
         if !is_write {
+            if !is_arm {
+                let properties = text(request.headers().get("brokerproperties"));
+                let body = String::from_utf8_lossy(request.body());
+                self.watch.says("a message", &format!("{} {properties} {body}", request.uri()));
+            }
             return self.world.send(request).await;
         }
         let mut write = Write {
@@ -551,6 +566,13 @@ impl Watch {
     /// Looks for the last time.
     fn end(&self) {
         self.watching().look(true);
+    }
+
+    /// Somebody says `text`: an answer, a message, a line.
+    pub(crate) fn says(&self, whose: &str, text: &str) {
+        if let Some(secret) = secret(text) {
+            self.breaks(&format!("nothing secret leaves: {whose} has {secret}"));
+        }
     }
 
     fn breaks(&self, what: &str) {
