@@ -58,7 +58,7 @@ kinds! {
     /// A region's replication stands still for hours.
     RegionStuck = 0.1,
     /// Resource Graph gives a part of the rows, and no way to the others.
-    GraphTruncated = 0.2,
+    GraphTruncated = 0.5,
     /// A machine's clock is set, and is off by seconds from then on.
     ClockStep = 0.02,
     /// A message that is sent arrives, and a second time later: inside or outside the time in which
@@ -96,10 +96,11 @@ kinds! {
     StrangerWrites = 0.15,
     /// Somebody comes to use a version: a machine, a scale set or a template is made from it.
     UserAppears = 0.25,
-    /// Somebody acts at the very moment at which a write of ours is on its way.
-    WorstMoment = 0.2,
+    /// Somebody acts at the very moment at which a write of ours is on its way, or the message that will
+    /// retire a version.
+    WorstMoment = 0.4,
     /// The catalog is changed.
-    CatalogChanges = 0.08,
+    CatalogChanges = 0.15,
     /// A dead letter is sent again.
     Resubmitted = 0.1,
 }

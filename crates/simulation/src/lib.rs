@@ -4,7 +4,7 @@
 //!
 //! A seed begins in [`plan`], which draws its world; [`world`] puts it together; [`fault`] says what
 //! may go wrong and how often; [`network`], [`bad_days`], [`delivery`], [`skew`], [`store`] and
-//! [`people`] are where it does;
+//! [`people`] are where it does; `log` reads what the app says;
 //! [`invariants`] looks after every event whether what must always hold holds. [`year`] lives long in
 //! one world, and [`backlog`] lets another one catch up with much.
 
@@ -22,6 +22,7 @@ pub mod store;
 pub mod people;
 pub mod invariants;
 pub mod world;
+mod log;
 pub mod run;
 pub mod year;
 pub mod backlog;

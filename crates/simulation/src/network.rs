@@ -208,6 +208,11 @@ impl Wire for Network {
         if is_write && self.faults.strikes(Kind::WorstMoment, now, &what) {
             self.worst_moment.comes(request.uri().path());
         }
+        if let Some(id) = retires(&request)
+            && self.faults.strikes(Kind::WorstMoment, now, &id)
+        {
+            self.worst_moment.comes(&id);
+        }
         let (answered, answer) = oneshot::channel();
         #[expect(
             clippy::disallowed_methods,
@@ -222,6 +227,17 @@ impl Wire for Network {
             Err(_) => Err(Fault::PerhapsDone("the request timed out".to_owned())),
         }
     }
+}
+
+/// The id of a message that lets a version be deprecated, trimmed or deleted.
+fn retires(request: &Request) -> Option<String> {
+    let queue = request.uri().path().split('/').nth(1)?;
+    if !matches!(queue, "deprecate_version" | "trim_version" | "delete_version") {
+        return None;
+    }
+    let text = request.headers().get("brokerproperties")?;
+    let properties: Value = serde_json::from_slice(text.as_bytes()).ok()?;
+    properties["MessageId"].as_str().map(str::to_owned)
 }
 
 impl Answer {

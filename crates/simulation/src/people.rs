@@ -16,27 +16,23 @@ use crate::world::World;
 /// How often somebody may act.
 const EVERY: TimeDelta = TimeDelta::minutes(40);
 
-/// The moment at which a write of ours is on its way.
+/// The moment at which a write of ours is on its way, or a message that will cause one.
 #[derive(Debug, Default)]
 pub struct WorstMoment {
     told: Notify,
-    /// The path of that write.
+    /// The path of that write, or the id of that message.
     of: Mutex<String>,
 }
 
 impl WorstMoment {
-    /// A write of `path` is on its way.
-    pub fn comes(&self, path: &str) {
-        path.clone_into(&mut self.of.lock().unwrap_or_else(PoisonError::into_inner));
+    /// It is here: `of` is the path of the write, or the message's id.
+    pub fn comes(&self, of: &str) {
+        of.clone_into(&mut self.of.lock().unwrap_or_else(PoisonError::into_inner));
         self.told.notify_one();
     }
 
-    /// The version that is being written, when it is one: its image and its number.
-    fn version(&self) -> Option<(String, String)> {
-        let path = self.of.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (definition, number) = path.rsplit_once("/versions/")?;
-        let (_, image) = definition.rsplit_once('/')?;
-        Some((image.to_owned(), number.to_owned()))
+    fn of(&self) -> String {
+        self.of.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -52,7 +48,7 @@ impl World {
             };
             if worst {
                 // The very version that is being written, most often.
-                let of = self.worst_moment.version().filter(|_| self.faults.chance().happens(0.7));
+                let of = self.threatened().filter(|_| self.faults.chance().happens(0.7));
                 match self.faults.chance().place(4) {
                     0 => self.stranger_writes(of).await,
                     1 => self.user_appears(of).await,
@@ -79,6 +75,23 @@ impl World {
         }
     }
 
+    /// The version that the worst moment is about, when it is about one: its image and its number.
+    fn threatened(&self) -> Option<(String, String)> {
+        let of = self.worst_moment.of();
+        if let Some((definition, number)) = of.rsplit_once("/versions/") {
+            let (_, image) = definition.rsplit_once('/')?;
+            return Some((image.to_owned(), number.to_owned()));
+        }
+        // A message names the entry that made the version due.
+        let (image, rest) = of.split_once(':')?;
+        let seq: u64 = rest.split(':').next()?.parse().ok()?;
+        let written = self.record.read();
+        let entry = written.streams.get(image)?.iter().find(|it| it.seq == seq)?;
+        let mut events = entry.value["events"].as_array().into_iter().flatten();
+        let number = events.find_map(|it| it["version"].as_str())?;
+        Some((image.to_owned(), number.to_owned()))
+    }
+
     /// One of the versions that are there, if not `of` itself.
     fn any_version(&self, of: Option<(String, String)>) -> Option<(String, String)> {
         if of.is_some() {
@@ -92,6 +105,14 @@ impl World {
         Some((image.clone(), number.clone()))
     }
 
+    /// The oldest of some image.
+    fn oldest_version(&self) -> Option<(String, String)> {
+        let images = self.images();
+        let image = images.get(self.faults.chance().place(images.len()))?;
+        let number = self.numbers(image).into_iter().next()?;
+        Some((image.clone(), number))
+    }
+
     /// Somebody asks for something, of this version when there is one.
     async fn person_acts(&self, of: Option<(String, String)>) {
         let chance = self.faults.chance();
@@ -101,8 +122,8 @@ impl World {
         let verbs = match of {
             Some(_) => &["revoke", "pin", "pin", "hold"][..],
             None => &[
-                "rebuild", "approve", "hold", "resume", "revoke", "rollback", "pin", "pin", "pin",
-                "unpin",
+                "rebuild", "approve", "revoke", "hold", "resume", "revoke", "rollback", "pin",
+                "pin", "pin", "unpin",
             ],
         };
         let verb = chance.pick(verbs);
@@ -110,7 +131,12 @@ impl World {
         let named = matches!(*verb, "revoke" | "pin" | "unpin") || chance.happens(0.3);
         let images: Vec<String> = self.images();
         let image = images.get(chance.place(images.len())).cloned();
-        let version = if named || of.is_some() { self.any_version(of) } else { None };
+        let version = match (*verb, of) {
+            // What is old is about to go.
+            ("pin", None) if chance.happens(0.7) => self.oldest_version(),
+            (_, of) if named || of.is_some() => self.any_version(of),
+            _ => None,
+        };
         let Some(image) = version.as_ref().map(|it| it.0.clone()).or(image) else { return };
         match version {
             Some((_, number)) => body["version"] = json!(number),
@@ -233,7 +259,7 @@ impl World {
         let mut catalog: Catalog = self.plan.catalog.clone();
         let last = catalog.images.len() - 1;
         let is_parent = catalog.children(&catalog.images[last].name).next().is_some();
-        match chance.place(6) {
+        match chance.place(7) {
             0 if last > 0 && !is_parent => {
                 catalog.images.remove(last);
             }
@@ -248,7 +274,7 @@ impl World {
                 }
             }
             3 => catalog.deletions_per_sweep = 1,
-            4 => {
+            4 | 5 => {
                 // Stricter than before, and a version that has passed may not pass any more.
                 for image in &mut catalog.images {
                     image.gate.most.insert(Severity::Low, 0);

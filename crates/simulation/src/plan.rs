@@ -276,7 +276,9 @@ fn schedule(chance: &Chance) -> Value {
         let at = format!("{hour:02}:30");
         return json!({ "patchTuesday": { "daysAfter": chance.place(3), "at": at, "zone": zone } });
     }
-    let expression = format!("0 30 {hour} * * *");
+    // Several at once are one reason to build.
+    let minutes = chance.pick(&["30", "30", "0,20,40"]);
+    let expression = format!("0 {minutes} {hour} * * *");
     json!({ "cron": { "expression": expression, "zone": zone } })
 }
 
@@ -310,7 +312,7 @@ fn estate(chance: &Chance, sketches: &[Sketch], start: DateTime<Utc>, unreadable
     let definitions: Vec<Value> = sketches
         .iter()
         .filter(|it| !it.existing.is_empty() || chance.happens(0.5))
-        .map(|it| definition(it, start))
+        .map(|it| definition(it, it.parent.map(|parent| &sketches[parent]), start))
         .collect();
     let mut gallery = json!({
         "subscription": SUBSCRIPTION, "resourceGroup": "images", "name": GALLERY,
@@ -349,7 +351,7 @@ fn advisories(chance: &Chance, start: DateTime<Utc>) -> Vec<Value> {
             let mut advisory = json!({
                 "id": format!("CVE-2026-{}", 1000 + number),
                 "os": "ubuntu/22.04", "package": "openssl", "title": "a hole",
-                "severity": chance.pick(&["critical", "high", "high", "low"]),
+                "severity": chance.pick(&["critical", "high", "low", "low", "low"]),
                 "published": published,
                 "introduced": format!("3.0.2-{introduced}"),
             });
@@ -375,8 +377,8 @@ fn configure(chance: &Chance, start: DateTime<Utc>) -> Value {
 fn outages(chance: &Chance, start: DateTime<Utc>) -> Vec<Value> {
     (0..chance.place(3))
         .map(|_| {
-            let from = start + chance.sometime(TimeDelta::days(3));
-            let until = from + TimeDelta::minutes(10) + chance.sometime(TimeDelta::hours(9));
+            let from = start + chance.sometime(TimeDelta::hours(20));
+            let until = from + TimeDelta::minutes(10) + chance.sometime(TimeDelta::hours(4));
             json!({
                 "region": REGIONS[1 + chance.place(2)], "from": from, "until": until,
                 "versionSucceeds": chance.happens(0.5),
@@ -443,7 +445,9 @@ pub fn template_from(version: &str, definition: &str) -> Value {
     })
 }
 
-fn definition(sketch: &Sketch, start: DateTime<Utc>) -> Value {
+fn definition(sketch: &Sketch, parent: Option<&Sketch>, start: DateTime<Utc>) -> Value {
+    // The oldest: it is the first to go.
+    let base = parent.and_then(|it| it.existing.first()).map_or("22.4.1", |it| &it.number);
     let versions: Vec<Value> = sketch
         .existing
         .iter()
@@ -456,7 +460,7 @@ fn definition(sketch: &Sketch, start: DateTime<Utc>) -> Value {
                     "owner": "platform",
                     "goldsmith-image": sketch.name,
                     "goldsmith-version-state": "released",
-                    "goldsmith-base": "22.4.1",
+                    "goldsmith-base": base,
                     "goldsmith-gate": "passed",
                     "goldsmith-released-at": published + TimeDelta::hours(2),
                 });

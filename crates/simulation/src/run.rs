@@ -1,9 +1,11 @@
 //! One seed, from its number to its report.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::chance::Chance;
 use crate::fault::{Faults, Kind};
+use crate::log::Log;
 use crate::plan::Plan;
 use crate::trace::Trace;
 use crate::world::World;
@@ -47,7 +49,9 @@ pub fn run(seed: u64, keeps: bool) -> Report {
         let told = if keeps { plan.told() } else { Vec::new() };
         let faults = Faults::drawn(&chance, &trace);
         let world = World::of(plan, faults, &trace).await;
+        let reading = tracing::subscriber::set_default(Log(Arc::clone(&world.watch)));
         world.live().await;
+        drop(reading);
         let (events, calls) = world.counts();
         let (digest, _) = trace.digest();
         Report {

@@ -21,6 +21,7 @@ use serde_json::Value;
 
 use crate::delivery::Processes;
 use crate::fault::Faults;
+use crate::invariants::secrets::secret;
 use crate::invariants::story::Story;
 use crate::invariants::{self, DeadLetter, Gallery, Invariant, Seen};
 use crate::network::{AGAIN_WITHIN, Network};
@@ -330,7 +331,15 @@ impl World {
         let Ok(uri) = format!("http://host/api/{path}").parse() else { return };
         *request.uri_mut() = uri;
         request.headers_mut().insert(http::header::CONTENT_LENGTH, length);
-        let status = host.send(request).await.map(|it| it.status.as_u16());
+        let answer = match host.send(request).await {
+            Ok(answer) => answer.collect(usize::MAX).await,
+            Err(fault) => Err(fault),
+        };
+        if let Ok((_, headers, body)) = &answer {
+            let said = format!("{headers:?} {}", String::from_utf8_lossy(body));
+            self.watch.says("an answer to a person", &said);
+        }
+        let status = answer.map(|it| it.0.as_u16());
         self.say("person", format_args!("{path} {body}: {status:?}"));
     }
 
@@ -534,6 +543,11 @@ impl Wire for Door {
             && is_arm
             && !request.uri().path().ends_with("/resources");
         if !is_write {
+            if !is_arm {
+                let properties = text(request.headers().get("brokerproperties"));
+                let body = String::from_utf8_lossy(request.body());
+                self.watch.says("a message", &format!("{} {properties} {body}", request.uri()));
+            }
             let answer = self.world.send(request).await?;
             if is_arm {
                 self.traffic().answered(self.clock.now(), answer.status);
@@ -593,6 +607,13 @@ impl Watch {
     /// Looks as if it were the last time, and forgets what is over.
     pub(crate) fn rest(&self) {
         self.watching().rest();
+    }
+
+    /// Somebody says `text`: an answer, a message, a line.
+    pub(crate) fn says(&self, whose: &str, text: &str) {
+        if let Some(secret) = secret(text) {
+            self.breaks(&format!("nothing secret leaves: {whose} has {secret}"));
+        }
     }
 
     pub(crate) fn breaks(&self, what: &str) {

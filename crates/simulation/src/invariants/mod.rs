@@ -37,7 +37,7 @@ mod intents;
 mod cap;
 mod chain;
 mod fold;
-mod secrets;
+pub(crate) mod secrets;
 mod remains;
 mod woken;
 mod dead_letters;

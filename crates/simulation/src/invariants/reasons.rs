@@ -149,18 +149,18 @@ fn occurrences(schedule: &Schedule, from: DateTime<Utc>, by: DateTime<Utc>) -> V
     // A day earlier and later: the zone's day is not ours.
     let first = from.date_naive() - Days::new(2);
     let days = first.iter_days().take_while(|it| *it <= by.date_naive() + Days::new(2));
-    let instants = days.filter_map(|day| occurs_on(schedule, day));
+    let instants = days.flat_map(|day| occurs_on(schedule, day).unwrap_or_default());
     instants.filter(|it| *it > from && *it <= by).collect()
 }
 
-/// The instant at which it occurs on `day`, of the kinds that a seed draws: each day at a time, or
+/// When it occurs on `day`, of the kinds that a seed draws: each day in some minutes of an hour, or
 /// some days after Patch Tuesday.
-fn occurs_on(schedule: &Schedule, day: NaiveDate) -> Option<DateTime<Utc>> {
-    let (hour, minute, zone) = match schedule {
+fn occurs_on(schedule: &Schedule, day: NaiveDate) -> Option<Vec<DateTime<Utc>>> {
+    let (hour, minutes, zone) = match schedule {
         Schedule::Cron(cron) => {
             let mut fields = cron.expression.split(' ').skip(1);
-            let minute = fields.next()?.parse().ok()?;
-            (fields.next()?.parse().ok()?, minute, cron.zone)
+            let minutes = fields.next()?;
+            (fields.next()?, minutes, cron.zone)
         }
         Schedule::PatchTuesday(patch) => {
             let tuesday = day - Days::new(u64::from(patch.days_after));
@@ -169,10 +169,12 @@ fn occurs_on(schedule: &Schedule, day: NaiveDate) -> Option<DateTime<Utc>> {
                 return None;
             }
             let (hour, minute) = patch.at.split_once(':')?;
-            (hour.parse().ok()?, minute.parse().ok()?, patch.zone)
+            (hour, minute, patch.zone)
         }
     };
-    Some(instant(day.and_hms_opt(hour, minute, 0)?, zone))
+    let hour = hour.parse().ok()?;
+    let at = |minute: &str| Some(instant(day.and_hms_opt(hour, minute.parse().ok()?, 0)?, zone));
+    minutes.split(',').map(at).collect()
 }
 
 /// When clocks show it for the first time; when they never do, when they have just jumped over it.

@@ -6,11 +6,12 @@
 //! the step could not know: against that there is no defence.
 
 use chrono::{DateTime, Utc};
+use rules::catalog::{Base, Catalog, Image};
 use sandbox::azure::{SeenResource, SeenVersion};
 use serde_json::Value;
 
 use super::story::{CLOCKS, Intent, Target, target};
-use super::{Invariant, Seen, parts};
+use super::{Invariant, Seen, may_be_offered, parts};
 use crate::record::Write;
 
 /// Looks at what there is in Azure when a version or a part of it goes, whatever was told of it.
@@ -73,14 +74,19 @@ fn loses(
     if before.regions.keys().any(|it| !after.regions.contains_key(it)) {
         return Some(Loses::Regions);
     }
-    let is_shown = |it: &SeenVersion| it.regions.values().any(|it| it.excluded == Some(false));
     let told = seen.story.version(image, &before.number);
     // What was never released is offered to nobody, whatever speaks for it.
-    let released = told.is_some_and(|it| !it.rings.is_empty() && it.condemned.is_none());
+    let tagged = before.tags.get("goldsmith-version-state");
+    let released = match told.filter(|it| it.opened.is_some()) {
+        Some(told) => !told.rings.is_empty(),
+        None => tagged.is_none_or(|it| it == "released"),
+    };
+    let released = released && told.is_none_or(|it| it.condemned.is_none());
     let slots = seen.story.images.get(image);
     let runs = slots.into_iter().flat_map(|it| it.building.iter().chain(&it.releasing));
     let has_run = runs.into_iter().any(|it| *it == before.number);
-    (released && !has_run && is_shown(before) && !is_shown(after)).then_some(Loses::Offer)
+    let hidden = may_be_offered(before) && !may_be_offered(after);
+    (released && !has_run && hidden).then_some(Loses::Offer)
 }
 
 /// When the step began that deletes: what came later it could not know.
@@ -125,6 +131,28 @@ fn by_child(seen: &Seen<'_>, image: &str, number: &str, intent: &Intent) -> Opti
         let newest = offered.max_by_key(|(number, _)| parts(number));
         if newest.is_some_and(|(_, it)| it.base == from_it) {
             return Some(format!("the newest release of {child} is built from it"));
+        }
+    }
+    by_child_of_before(seen, image, number, catalog)
+}
+
+/// A child whose newest release was there before the ledger: its tags say what it is built from.
+fn by_child_of_before(
+    seen: &Seen<'_>,
+    image: &str,
+    number: &str,
+    catalog: &Catalog,
+) -> Option<String> {
+    let is_child = |it: &&Image| matches!(&it.base, Base::Image(it) if it.as_str() == image);
+    for child in catalog.images.iter().filter(is_child) {
+        let told = seen.story.images.get(child.name.as_str());
+        let is_known = |number: &str| told.is_some_and(|it| it.versions.contains_key(number));
+        let newest = seen.gallery.get(child.name.as_str())?.last()?;
+        let tag = |name: &str| newest.tags.get(name).map(String::as_str);
+        let is_current = tag("goldsmith-version-state") == Some("released");
+        // What the ledger speaks of is judged by the ledger.
+        if is_current && !is_known(&newest.number) && tag("goldsmith-base") == Some(number) {
+            return Some(format!("{} {} is built from it", child.name, newest.number));
         }
     }
     None

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use sandbox::azure::SeenVersion;
 use serde_json::Value;
 
-use super::story::{Intent, Target, Version, target};
+use super::story::{CLOCKS, Intent, Target, Version, target};
 use super::{Fact, Invariant, Seen, may_be_offered};
 
 /// The condemned versions that were hidden since.
@@ -26,6 +26,9 @@ impl Invariant for Rings {
             if !is_planned(seen, &fact) {
                 return Err(format!("{} plans other rings than its catalog", fact.stream));
             }
+        }
+        for fact in seen.facts().filter(|it| it.name == "ringReleased") {
+            is_so(seen, &fact)?;
         }
         let looked = look_at_write(seen);
         for (image, versions) in seen.gallery {
@@ -59,6 +62,26 @@ fn was_under_way(seen: &Seen<'_>, told: &Version) -> bool {
     };
     let mut later = seen.story.images[image].intents.iter().filter(|it| it.seq > intent.seq);
     intent.seq < condemned && !later.any(|it| it.target == intent.target && it.taken)
+}
+
+/// Whether a ring that is called released has the release, unless somebody else has changed it since the
+/// step began.
+fn is_so(seen: &Seen<'_>, fact: &Fact<'_>) -> Result<(), String> {
+    let (image, number) = (fact.stream, fact.version());
+    let path = format!("/images/{image}/versions/{number}");
+    let writes = seen.written.writes.iter().rev();
+    let mut lately = writes.take_while(|it| it.at >= fact.said_at() - CLOCKS);
+    let changed = lately.any(|it| it.has_happened() && it.path.ends_with(&path));
+    let Some(version) = Seen::version(seen.gallery, image, number).filter(|_| !changed) else {
+        return Ok(());
+    };
+    let regions = fact.body["regions"].as_array().into_iter().flatten();
+    let mut regions = regions.filter_map(Value::as_str);
+    let shown = |it: &str| version.regions.get(it).is_some_and(|it| it.excluded == Some(false));
+    match regions.find(|it| !shown(it)) {
+        Some(region) => Err(format!("{image} {number} is called released in {region}, and is not")),
+        None => Ok(()),
+    }
 }
 
 /// Whether the plan has the rings of the catalog, each region in the first of its rings alone.

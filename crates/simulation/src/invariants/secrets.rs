@@ -1,5 +1,7 @@
-//! Nothing secret is ever written down: no token and no signed address, in no entry, no blob, no
-//! snapshot and no body that is sent to Azure, its tags among it.
+//! Nothing secret ever leaves or is written down: no token and no signed address, in no entry, no
+//! blob, no snapshot, no body that is sent to Azure, its tags among it; nor, as they are sent or said
+//! ([`crate::world::Watch::says`]), in a message, a notice to people, an answer of the app's own API
+//! or a line of its log.
 
 use super::{Invariant, Seen};
 use crate::world::TOKEN;
@@ -37,7 +39,8 @@ impl Invariant for Secrets {
     }
 }
 
-fn secret(text: &str) -> Option<&'static str> {
+/// What of `text` is secret.
+pub(crate) fn secret(text: &str) -> Option<&'static str> {
     if text.contains(TOKEN) {
         return Some("a token");
     }
