@@ -22,4 +22,4 @@ pub mod invariants;
 pub mod world;
 pub mod run;
 
-pub use run::{Report, run};
+pub use run::{Report, run, run_around};

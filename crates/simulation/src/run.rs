@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use axum::Router;
+
 use crate::chance::Chance;
 use crate::fault::Kind;
 use crate::plan::Plan;
@@ -34,8 +36,16 @@ pub struct Report {
 ///
 /// # Panics
 /// When the world cannot be put together.
-#[expect(clippy::expect_used, reason = "without a runtime there is nothing to report")]
 pub fn run(seed: u64, keeps: bool) -> Report {
+    run_around(seed, keeps, |azure| azure)
+}
+
+/// The same, with `around` put around Azure's Resource Manager: somebody who listens there.
+///
+/// # Panics
+/// As [`run`].
+#[expect(clippy::expect_used, reason = "without a runtime there is nothing to report")]
+pub fn run_around(seed: u64, keeps: bool, around: impl FnOnce(Router) -> Router) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -45,7 +55,7 @@ pub fn run(seed: u64, keeps: bool) -> Report {
         let (chance, trace) = (Chance::of(seed), Trace::new(keeps));
         let plan = Plan::drawn(&chance.fork());
         let told = if keeps { plan.told() } else { Vec::new() };
-        let world = World::of(plan, &chance, &trace).await;
+        let world = World::of(plan, &chance, &trace, around).await;
         world.live().await;
         let (events, calls) = world.counts();
         let (digest, _) = trace.digest();

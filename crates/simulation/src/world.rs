@@ -101,12 +101,18 @@ impl std::fmt::Debug for Watch {
 }
 
 impl World {
-    /// The world of `plan`. Must be called in a runtime whose time is paused.
+    /// The world of `plan`, with `around` put around Azure's Resource Manager. Must be called in a
+    /// runtime whose time is paused.
     ///
     /// # Panics
     /// When the world cannot be put together, which is a fault of the simulation.
     #[expect(clippy::expect_used, reason = "there is no seed to go on with")]
-    pub async fn of(plan: Plan, chance: &Chance, trace: &Trace) -> World {
+    pub async fn of(
+        plan: Plan,
+        chance: &Chance,
+        trace: &Trace,
+        around: impl FnOnce(Router) -> Router,
+    ) -> World {
         let clock: Arc<dyn Clock> = Arc::new(PausedClock::starting_at(plan.estate.start));
         let faults = Faults::drawn(chance, trace);
         let record = Record::default();
@@ -120,8 +126,12 @@ impl World {
         let sandbox = Arc::new(sandbox.expect("a sandbox in memory opens"));
         let routers = sandbox.routers();
         let people = Router::new().fallback(|| async { "told" });
-        let services =
-            [(ARM, routers.arm), (BUS, routers.bus), (BLOB, routers.blob), (PEOPLE, people)];
+        let services = [
+            (ARM, around(routers.arm)),
+            (BUS, routers.bus),
+            (BLOB, routers.blob),
+            (PEOPLE, people),
+        ];
         let world = Local::to(services.map(|(host, router)| (host.to_owned(), router)));
         let watch = Arc::new(Watch(Mutex::new(Watching {
             invariants: invariants::all(),
