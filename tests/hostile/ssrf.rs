@@ -8,6 +8,7 @@ use arm::{Arm, Error, GalleryId, GroupId, Permit, TemplateId};
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use contract::{Checked, Exchange, Verified};
 use functions::Settings;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use rules::catalog::PlatformImage;
@@ -16,6 +17,7 @@ use seam::{Body, Endpoint, Fault, Outbound, Request, Response, Tokens, ToldClock
 use serde_json::json;
 
 const HOST: &str = "management.azure.com";
+const SUBSCRIPTION: &str = "6f9619ff-8b86-4d11-b42d-00c04fc964ff";
 
 /// Every other way to write an address that leads elsewhere, or here in the clear.
 const ELSEWHERE: [&str; 34] = [
@@ -55,20 +57,23 @@ const ELSEWHERE: [&str; 34] = [
     "gopher://management.azure.com:70/x?sig=hush",
 ];
 
-/// A wire that answers everybody the same, and remembers who was asked.
+/// A wire that answers everybody the same, and remembers who was asked. What was asked is held
+/// against Microsoft's documents.
 #[derive(Clone, Debug)]
 struct Answers {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
     asked: Arc<Mutex<Vec<String>>>,
+    verified: Arc<Verified>,
 }
 
 impl Answers {
     fn new(status: u16, body: &serde_json::Value) -> Answers {
         let status = StatusCode::from_u16(status).unwrap();
         let body = Bytes::from(body.to_string());
-        Answers { status, headers: HeaderMap::new(), body, asked: Arc::default() }
+        let verified = Arc::new(Verified::new(Checked::Requests));
+        Answers { status, headers: HeaderMap::new(), body, asked: Arc::default(), verified }
     }
 
     fn with(mut self, name: &'static str, value: &str) -> Answers {
@@ -98,6 +103,15 @@ impl Wire for Answers {
     async fn send(&self, request: Request) -> Result<Response, Fault> {
         self.asked.lock().unwrap().push(request.uri().to_string());
         let Answers { status, headers, body, .. } = self.clone();
+        self.verified.heard(&Exchange {
+            method: request.method().clone(),
+            path: request.uri().path_and_query().unwrap().to_string(),
+            asked: request.headers().clone(),
+            sent: request.body().clone(),
+            status,
+            told: headers.clone(),
+            answered: body.clone(),
+        });
         Ok(Response { status, headers, body: Body::full(body) })
     }
 }
@@ -132,8 +146,8 @@ async fn the_seam_sends_no_token_and_no_request_there() {
 
 #[tokio::test]
 async fn no_list_is_continued_there() {
-    let gallery = GalleryId::new("s", "rg", "g");
-    let (definition, group) = (gallery.definition("web"), GroupId::new("s", "rg"));
+    let gallery = GalleryId::new(SUBSCRIPTION, "rg", "gallery");
+    let (definition, group) = (gallery.definition("web"), GroupId::new(SUBSCRIPTION, "rg"));
     let image = PlatformImage {
         publisher: "p".to_owned(),
         offer: "o".to_owned(),
@@ -145,13 +159,14 @@ async fn no_list_is_continued_there() {
         let wire = Answers::new(200, &json!({ "value": [], "nextLink": link }));
         let arm = wire.arm();
         let region = "westeurope".parse().unwrap();
+        let set = format!("{group}/providers/Microsoft.Compute/virtualMachineScaleSets/set");
         let refused: [(&str, Option<Error>); 6] = [
             ("versions", arm.versions(&definition).await.err()),
             ("soft-deleted versions", arm.soft_deleted(&definition).await.err()),
             ("templates", arm.templates(&group).await.err()),
             ("resources", arm.resources(&group).await.err()),
-            ("platform versions", arm.platform_versions("s", &region, &image).await.err()),
-            ("instances", arm.scale_set_instances("/subscriptions/s/vmss").await.err()),
+            ("platform versions", arm.platform_versions(SUBSCRIPTION, &region, &image).await.err()),
+            ("instances", arm.scale_set_instances(&set).await.err()),
         ];
 
         for (what, error) in refused {
@@ -159,7 +174,7 @@ async fn no_list_is_continued_there() {
             assert!(matches!(error, Error::Malformed { .. }), "{what} of {link}: {error}");
             assert!(!error.to_string().contains("hush"), "{error}");
         }
-        let ours = format!("https://{HOST}/subscriptions/s/");
+        let ours = format!("https://{HOST}/subscriptions/{SUBSCRIPTION}/");
         let asked = wire.asked();
         assert!(asked.iter().all(|it| it.starts_with(&ours)), "{link}: {asked:?}");
     }
@@ -167,9 +182,9 @@ async fn no_list_is_continued_there() {
 
 #[tokio::test]
 async fn no_status_url_is_followed_wherever_it_leads() {
-    let gallery = GalleryId::new("s", "rg", "g");
+    let gallery = GalleryId::new(SUBSCRIPTION, "rg", "gallery");
     let version = gallery.definition("web").version("1.2.3".parse().unwrap());
-    let template = TemplateId::new("s", "rg", "web-1.2.3");
+    let template = TemplateId::new(SUBSCRIPTION, "rg", "web-1.2.3");
     let ours = ["https://management.azure.com/subscriptions/s/operations/1?sig=hush"];
 
     for link in ELSEWHERE.into_iter().chain(ours) {
@@ -192,8 +207,9 @@ async fn no_status_url_is_followed_wherever_it_leads() {
 
 #[tokio::test]
 async fn no_redirect_is_followed() {
-    let version =
-        GalleryId::new("s", "rg", "g").definition("web").version("1.2.3".parse().unwrap());
+    let version = GalleryId::new(SUBSCRIPTION, "rg", "gallery")
+        .definition("web")
+        .version("1.2.3".parse().unwrap());
 
     for status in [300, 301, 302, 303, 305, 307, 308] {
         for link in ["https://evil.example/?sig=hush", "https://management.azure.com/y?sig=hush"] {

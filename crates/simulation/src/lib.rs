@@ -27,4 +27,4 @@ pub mod run;
 pub mod year;
 pub mod backlog;
 
-pub use run::{Report, run};
+pub use run::{Report, run, run_around};

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use axum::Router;
+
 use crate::chance::Chance;
 use crate::fault::{Faults, Kind};
 use crate::log::Log;
@@ -36,8 +38,16 @@ pub struct Report {
 ///
 /// # Panics
 /// When the world cannot be put together.
-#[expect(clippy::expect_used, reason = "without a runtime there is nothing to report")]
 pub fn run(seed: u64, keeps: bool) -> Report {
+    run_around(seed, keeps, |azure| azure)
+}
+
+/// The same, with `around` put around Azure's Resource Manager: somebody who listens there.
+///
+/// # Panics
+/// As [`run`].
+#[expect(clippy::expect_used, reason = "without a runtime there is nothing to report")]
+pub fn run_around(seed: u64, keeps: bool, around: impl FnOnce(Router) -> Router) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -48,7 +58,7 @@ pub fn run(seed: u64, keeps: bool) -> Report {
         let plan = Plan::drawn(&chance.fork());
         let told = if keeps { plan.told() } else { Vec::new() };
         let faults = Faults::drawn(&chance, &trace);
-        let world = World::of(plan, faults, &trace).await;
+        let world = World::of(plan, faults, &trace, around).await;
         let reading = tracing::subscriber::set_default(Log(Arc::clone(&world.watch)));
         world.live().await;
         drop(reading);

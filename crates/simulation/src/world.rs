@@ -110,13 +110,19 @@ impl std::fmt::Debug for Watch {
 }
 
 impl World {
-    /// The world of `plan`, in which `faults` strike. Must be called in a runtime whose time is paused.
+    /// The world of `plan`, in which `faults` strike, with `around` put around Azure's Resource
+    /// Manager. Must be called in a runtime whose time is paused.
     ///
     /// # Panics
     /// When the world cannot be put together, which is a fault of the simulation.
-    pub async fn of(plan: Plan, faults: Faults, trace: &Trace) -> World {
+    pub async fn of(
+        plan: Plan,
+        faults: Faults,
+        trace: &Trace,
+        around: impl FnOnce(Router) -> Router,
+    ) -> World {
         let images = plan.catalog.images.iter().map(|it| it.name.to_string()).collect();
-        World::seen_by(plan, faults, trace, invariants::all(), images).await
+        World::seen_by(plan, faults, trace, invariants::all(), images, around).await
     }
 
     /// The same, in which only `invariants` are looked at, and of the gallery only `images`.
@@ -130,6 +136,7 @@ impl World {
         trace: &Trace,
         invariants: Vec<Box<dyn Invariant>>,
         images: Vec<String>,
+        around: impl FnOnce(Router) -> Router,
     ) -> World {
         let clock: Arc<dyn Clock> = Arc::new(PausedClock::starting_at(plan.estate.start));
         let record = Record::default();
@@ -143,8 +150,12 @@ impl World {
         let sandbox = Arc::new(sandbox.expect("a sandbox in memory opens"));
         let routers = sandbox.routers();
         let people = Router::new().fallback(|| async { "told" });
-        let services =
-            [(ARM, routers.arm), (BUS, routers.bus), (BLOB, routers.blob), (PEOPLE, people)];
+        let services = [
+            (ARM, around(routers.arm)),
+            (BUS, routers.bus),
+            (BLOB, routers.blob),
+            (PEOPLE, people),
+        ];
         let world = Local::to(services.map(|(host, router)| (host.to_owned(), router)));
         let watch = Arc::new(Watch(Mutex::new(Watching {
             invariants,

@@ -84,7 +84,7 @@ pub fn soak(days: u32, keeps: bool, mut at_month_end: impl FnMut(&Month)) -> Soa
         let rates = rates.map(|(kind, highest)| (*kind, highest * SHARE)).collect();
         let faults = Faults::at(rates, &chance, &trace);
         faults.stop();
-        let world = World::of(Plan::lasting(days), faults, &trace).await;
+        let world = World::of(Plan::lasting(days), faults, &trace, |azure| azure).await;
         let mut soak = Soak::default();
         let mut before = Totals::default();
         for day in 0..days {
