@@ -177,7 +177,7 @@ fn resident_mebibytes() -> Option<u64> {
     const PAGE: u64 = 4096;
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * PAGE >> 20)
+    Some((pages * PAGE) >> 20)
 }
 
 impl Totals {
