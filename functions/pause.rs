@@ -29,3 +29,22 @@ impl Pauses {
         pauses.get(&function).copied().filter(|until| now < *until)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_of_one_function_ends_and_is_never_long() {
+        let now: DateTime<Utc> = "2026-09-08T17:00:00Z".parse().unwrap();
+        let after = |seconds| now + TimeDelta::seconds(seconds);
+        let pauses = Pauses::default();
+        pauses.begin(Function::FollowVersion, now, after(40));
+        pauses.begin(Function::FollowBuild, now, after(3600));
+
+        assert_eq!(pauses.of(Function::FollowVersion, after(39)), Some(after(40)));
+        assert_eq!(pauses.of(Function::FollowVersion, after(40)), None);
+        assert_eq!(pauses.of(Function::FollowBuild, now), Some(after(120)), "not an hour");
+        assert_eq!(pauses.of(Function::TidyBuild, now), None, "it has budgets of its own");
+    }
+}

@@ -199,6 +199,17 @@ mod tests {
     }
 
     #[test]
+    fn what_came_during_a_pause_comes_again_after_it_and_not_together() {
+        let until = now() + TimeDelta::seconds(30);
+
+        let again: Vec<_> =
+            ["a", "b", "c"].iter().map(|id| after_a_pause(id, now(), until)).collect();
+
+        assert!(again.iter().all(|at| *at >= until && *at < until + TimeDelta::seconds(30)));
+        assert!(again[0] != again[1] && again[1] != again[2], "{again:?}");
+    }
+
+    #[test]
     fn a_fan_out_is_as_far_apart_as_half_of_the_budgets() {
         let secs = |function, place| spacing(function, place).num_milliseconds();
 

@@ -165,6 +165,9 @@ impl World {
     }
 }
 
+/// What must not grow: its name, and how it is read off a month.
+type Measure = (&'static str, fn(&Month) -> u64);
+
 impl Soak {
     /// What has grown that must not.
     fn grown(&self) -> Vec<String> {
@@ -175,7 +178,7 @@ impl Soak {
                 grown.push(format!("{image}: {entries} entries of {runs} runs"));
             }
         }
-        let measures: [(&str, Measure); 3] = [
+        let measures: [Measure; 3] = [
             ("bytes of state", |it| it.largest_state),
             ("versions in the gallery", |it| it.versions),
             ("reads a day", |it| it.reads_a_day),
@@ -187,9 +190,6 @@ impl Soak {
         grown
     }
 }
-
-/// A number of a month.
-type Measure = fn(&Month) -> u64;
 
 /// From what to what something has grown that was measured once a month: the most of the last quarter
 /// of the time, against the most of the quarter before. Nothing while there is less than half a year.
