@@ -120,7 +120,7 @@ fn is_good(policy: &Retention, version: &VersionFacts, region: Option<&Region>) 
     }
     match region.map(|it| version.regions.get(it)) {
         Some(there) => {
-            there.filter(|it| !it.failed && !(version.in_a_run && it.excluded)).map(serves)
+            there.filter(|it| !(it.failed || version.in_a_run && it.excluded)).map(serves)
         }
         None => version.regions.values().any(serves).then_some(true),
     }
