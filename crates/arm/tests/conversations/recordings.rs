@@ -128,7 +128,7 @@ async fn every_recorded_answer_of_our_operations_is_read() {
 #[tokio::test]
 async fn a_run_that_succeeded_in_the_powershell_recordings_has_its_end_to_the_nanosecond() {
     let Some(folder) = contract::reference() else {
-        println!("skipped: the recordings are not here");
+        eprintln!("skipped: the recordings are not here");
         return;
     };
     let condensed =
