@@ -250,12 +250,10 @@ fn each_mutant_names_a_test_that_is_there() {
 }
 
 /// Tests of bites that no mutant names, by their file or their name, and why.
-const WITHOUT_A_MUTANT: &[(&str, &str)] = &[
-    (
-        "a_resource_graph_that_lags_behind_costs_no_version_that_is_in_use",
-        "the cure is how long a version has been hidden before it is deleted; no line is about lag",
-    ),
-];
+const WITHOUT_A_MUTANT: &[(&str, &str)] = &[(
+    "a_resource_graph_that_lags_behind_costs_no_version_that_is_in_use",
+    "the cure is how long a version has been hidden before it is deleted; no line is about lag",
+)];
 
 /// And the other way round: the cure of each bite can be taken away, and its test is seen to fail.
 #[test]

@@ -201,7 +201,8 @@ fn template_puts(seen: &Requests) -> BTreeMap<String, Vec<DateTime<Utc>>> {
 
 async fn refused_for_a_while(retry_after: Option<u64>, text: &'static str) -> Vec<TimeDelta> {
     let (loaded, estate) = many(3, 100);
-    let until = estate.start + TimeDelta::hours(1);
+    // Whoever is left alone for two minutes after the first is refused asks later, and is refused too.
+    let until = estate.start + TimeDelta::hours(3);
     let instead: Instead = Box::new(move |request, at| {
         let of_template = request.uri().path().contains("/imageTemplates/");
         (of_template && *request.method() == Method::PUT && at < until)
@@ -258,7 +259,8 @@ async fn a_run_that_was_refused_is_asked_for_again_after_a_look() {
     let good: Vec<Seen> =
         seen.iter().filter(|it| it.path.ends_with("/run") || !refused(it)).cloned().collect();
     let runs = no_run_is_asked_for_blindly(&good);
-    assert!(runs >= 4, "{runs} runs were asked for, of which the first two were refused");
+    // The other one is left alone meanwhile, or is refused itself.
+    assert!(runs >= 3, "{runs} runs were asked for, of which the first was refused");
 }
 
 /// A fan-out is spaced from the start: not everything that became due in one moment asks in it.

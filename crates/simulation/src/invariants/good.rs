@@ -47,7 +47,10 @@ impl Invariant for Good {
         for (named, regions) in &self.now {
             for (region, since) in regions {
                 if !good.get(named).is_some_and(|it| it.contains(region)) {
-                    let by_us = written.as_ref() == Some(named);
+                    // A person may condemn it at the very moment at which we write.
+                    let told = seen.story.version(&named.0, &named.1);
+                    let condemned = told.is_some_and(|it| it.condemned.is_some());
+                    let by_us = written.as_ref() == Some(named) && !condemned;
                     let lost = Lost { at: seen.now, since: *since, by_us };
                     self.lost.insert((named.clone(), region.clone()), lost);
                     if by_us {
