@@ -4,8 +4,9 @@
 //!
 //! A seed begins in [`plan`], which draws its world; [`world`] puts it together; [`fault`] says what
 //! may go wrong and how often; [`network`], [`bad_days`], [`delivery`], [`skew`], [`store`] and
-//! [`people`] are where it does; `log` reads what the app says;
-//! [`invariants`] looks after every event whether what must always hold holds. [`year`] lives long in
+//! [`people`] are where it does; `door` writes down what Azure takes, `log` reads what the app says, and
+//! `watch` looks after every event:
+//! [`invariants`] say what must always hold. [`year`] lives long in
 //! one world, and [`backlog`] lets another one catch up with much.
 
 pub mod chance;
@@ -21,6 +22,8 @@ pub mod delivery;
 pub mod store;
 pub mod people;
 pub mod invariants;
+pub mod watch;
+mod door;
 pub mod world;
 mod log;
 pub mod run;

@@ -8,7 +8,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{Interest, Subscriber};
 use tracing::{Event, Level, Metadata};
 
-use crate::world::Watch;
+use crate::watch::Watch;
 
 /// The crates that are in the function app.
 const OURS: [&str; 7] = ["functions", "arm", "bus", "ledger", "reports", "rules", "seam"];

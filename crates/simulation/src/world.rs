@@ -2,9 +2,8 @@
 //! everything that can go wrong between them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use axum::Router;
 use chrono::{DateTime, TimeDelta, Utc};
 use cli::load::Loaded;
@@ -12,26 +11,25 @@ use functions::{App, Settings};
 use http::Method;
 use ledger::Ledger;
 use rules::catalog::Catalog;
-use sandbox::bus::{Bus, Queue};
-use sandbox::estate::Estate;
-use sandbox::host::{Activity, Host, HostOptions, Outcome, Package};
+use sandbox::bus::Queue;
+use sandbox::host::{Activity, Host, HostOptions, Package};
 use sandbox::{Place, Sandbox, SandboxOptions, Time};
-use seam::{Body, Clock, Fault, Local, PausedClock, Request, Response, Tokens, Wire};
+use seam::{Clock, Local, PausedClock, Request, Tokens, Wire};
 use serde_json::Value;
 
 use crate::delivery::Processes;
+use crate::door::Door;
 use crate::fault::Faults;
-use crate::invariants::secrets::secret;
-use crate::invariants::story::Story;
-use crate::invariants::{self, DeadLetter, Gallery, Invariant, Seen};
+use crate::invariants;
 use crate::network::{AGAIN_WITHIN, Network};
 use crate::people::WorstMoment;
 use crate::plan::{GALLERY, Plan, REGIONS, SUBSCRIPTION};
-use crate::record::{Record, Write};
+use crate::record::Record;
 use crate::skew::Skewed;
 use crate::store::{ACCOUNT, CONTAINER, Store};
 use crate::trace::Trace;
 use crate::traffic::Traffic;
+use crate::watch::{self, Looks, Watch};
 
 pub(crate) const ARM: &str = "127.0.0.1:4001";
 pub(crate) const BUS: &str = "127.0.0.1:4002";
@@ -41,7 +39,7 @@ const PEOPLE: &str = "127.0.0.1:4005";
 /// The token that every request to Azure carries; nobody may write it down.
 pub(crate) const TOKEN: &str = "a-token-that-is-secret";
 /// How somebody else names the program that they write with.
-const STRANGER: &str = "somebody-else/1.0";
+pub(crate) const STRANGER: &str = "somebody-else/1.0";
 
 /// Everything of one seed.
 pub struct World {
@@ -58,57 +56,6 @@ pub struct World {
     door: Arc<Door>,
 }
 
-/// Where requests reach the world: what Azure has taken is written down here.
-#[derive(Debug)]
-struct Door {
-    world: Local,
-    record: Record,
-    clock: Arc<dyn Clock>,
-    trace: Trace,
-    watch: Arc<Watch>,
-    /// What Azure and the bus were asked.
-    traffic: Arc<Mutex<Traffic>>,
-}
-
-/// Looks after every event whether the invariants hold.
-pub(crate) struct Watch(Mutex<Watching>);
-
-struct Watching {
-    invariants: Vec<Box<dyn Invariant>>,
-    /// How many entries of each stream, and how many writes, were seen.
-    entries: BTreeMap<String, usize>,
-    writes: usize,
-    objects: usize,
-    changes: u64,
-    catalog: Catalog,
-    /// The images whose versions are looked at: those that the seed began with, whatever the catalog
-    /// says of them now.
-    images: Vec<String>,
-    estate: Estate,
-    azure: Arc<sandbox::azure::Azure>,
-    bus: Arc<Bus>,
-    clock: Arc<dyn Clock>,
-    faults: Faults,
-    record: Record,
-    trace: Trace,
-    /// Since when nothing goes wrong any more.
-    calm: Option<DateTime<Utc>>,
-    /// The dead letters that no invariant has seen yet.
-    dead: Vec<DeadLetter>,
-    /// What did not hold, the first of each.
-    broken: Vec<String>,
-    story: Story,
-    /// What the gallery was just before the newest write.
-    before: Gallery,
-    looks: u64,
-}
-
-impl std::fmt::Debug for Watch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Watch")
-    }
-}
-
 impl World {
     /// The world of `plan`, in which `faults` strike, with `around` put around Azure's Resource
     /// Manager. Must be called in a runtime whose time is paused.
@@ -122,7 +69,8 @@ impl World {
         around: impl FnOnce(Router) -> Router,
     ) -> World {
         let images = plan.catalog.images.iter().map(|it| it.name.to_string()).collect();
-        World::seen_by(plan, faults, trace, invariants::all(), images, around).await
+        let looks = Looks { invariants: invariants::all(), images };
+        World::seen_by(plan, faults, trace, looks, around).await
     }
 
     /// The same, in which only `invariants` are looked at, and of the gallery only `images`.
@@ -130,12 +78,11 @@ impl World {
     /// # Panics
     /// As [`World::of`].
     #[expect(clippy::expect_used, reason = "there is no seed to go on with")]
-    pub async fn seen_by(
+    pub(crate) async fn seen_by(
         plan: Plan,
         faults: Faults,
         trace: &Trace,
-        invariants: Vec<Box<dyn Invariant>>,
-        images: Vec<String>,
+        looks: Looks,
         around: impl FnOnce(Router) -> Router,
     ) -> World {
         let clock: Arc<dyn Clock> = Arc::new(PausedClock::starting_at(plan.estate.start));
@@ -157,36 +104,9 @@ impl World {
             (PEOPLE, people),
         ];
         let world = Local::to(services.map(|(host, router)| (host.to_owned(), router)));
-        let watch = Arc::new(Watch(Mutex::new(Watching {
-            invariants,
-            entries: BTreeMap::new(),
-            writes: 0,
-            objects: 0,
-            changes: u64::MAX,
-            catalog: plan.catalog.clone(),
-            images,
-            estate: plan.estate.clone(),
-            azure: Arc::clone(&sandbox.azure),
-            bus: Arc::clone(&sandbox.bus),
-            clock: Arc::clone(&clock),
-            faults: faults.clone(),
-            record: record.clone(),
-            trace: trace.clone(),
-            calm: None,
-            dead: Vec::new(),
-            broken: Vec::new(),
-            story: Story::default(),
-            before: Gallery::new(),
-            looks: 0,
-        })));
-        let door = Arc::new(Door {
-            world,
-            record: record.clone(),
-            clock: Arc::clone(&clock),
-            trace: trace.clone(),
-            watch: Arc::clone(&watch),
-            traffic: Arc::default(),
-        });
+        let seen_by = (&*sandbox, &clock, &faults, &record, trace);
+        let watch = Arc::new(Watch::over(&plan, seen_by, looks));
+        let door = Arc::new(Door::to(world, &record, &clock, trace, &watch));
         let worst_moment = Arc::<WorstMoment>::default();
         let network: Arc<dyn Wire> = Arc::new(Network::new(
             Arc::clone(&door) as _,
@@ -214,7 +134,7 @@ impl World {
             handler: format!("http://{HANDLER}"),
             namespace: "simulated".to_owned(),
             azure: Some(Arc::clone(&sandbox.azure)),
-            observer: Some(observer(trace, &watch)),
+            observer: Some(watch::observer(trace, &watch)),
             ..HostOptions::default()
         };
         let host = Host::new(
@@ -254,7 +174,7 @@ impl World {
             () = self.live_with_people() => {}
         }
         self.faults.stop();
-        self.watch.watching().calm = Some(self.clock.now());
+        self.watch.calms_down();
         self.say("calm", format_args!("from here on nothing goes wrong"));
         // Nothing that was sent before the calm is on its way after this.
         let longest = self.clock.now() + AGAIN_WITHIN + TimeDelta::hours(1);
@@ -329,7 +249,7 @@ impl World {
         let published =
             cli::publish::publish(&self.ledger(), &loaded, self.clock.now(), "somebody").await;
         self.say("catalog", format_args!("{:?}", published.map(|it| it.changed)));
-        self.watch.watching().catalog = loaded.catalog;
+        self.watch.publishes(loaded.catalog);
     }
 
     /// Asks the app for something, as a person does.
@@ -421,11 +341,11 @@ impl World {
 
     /// What did not hold.
     pub fn broken(&self) -> Vec<String> {
-        self.watch.watching().broken.clone()
+        self.watch.broken()
     }
 
     pub(crate) fn is_broken(&self) -> bool {
-        !self.watch.watching().broken.is_empty()
+        !self.watch.broken().is_empty()
     }
 
     /// What Azure and the bus were asked.
@@ -445,7 +365,7 @@ impl World {
     }
 }
 
-fn definition(image: &str) -> String {
+pub(crate) fn definition(image: &str) -> String {
     format!(
         "/subscriptions/{SUBSCRIPTION}/resourceGroups/images/providers/Microsoft.Compute/galleries/\
          {GALLERY}/images/{image}"
@@ -498,256 +418,5 @@ fn settings(catalog: &Catalog) -> Settings {
         developer: false,
         webhook: Some(address(PEOPLE)),
         desk_time: false,
-    }
-}
-
-fn observer(trace: &Trace, watch: &Arc<Watch>) -> sandbox::host::Observer {
-    let (trace, watch) = (trace.clone(), Arc::clone(watch));
-    Arc::new(move |activity: &Activity| {
-        match activity {
-            Activity::Started { function, message_id, at, .. } => {
-                let message = message_id.as_deref().unwrap_or_default();
-                trace.say(*at, "began", format_args!("{function} {message}"));
-            }
-            Activity::Ended { function, message_id, outcome, at, .. } => {
-                let message = message_id.as_deref().unwrap_or_default();
-                match outcome {
-                    Outcome::Succeeded => {
-                        trace.say(*at, "ended", format_args!("{function} {message}"));
-                    }
-                    other => {
-                        trace.say(*at, "failed", format_args!("{function} {message} {other:?}"));
-                    }
-                }
-            }
-            Activity::DeadLettered { queue, message_id, reason, at } => {
-                trace.say(*at, "dead", format_args!("{queue} {message_id}: {reason}"));
-                let (queue, id, reason) = (queue.clone(), message_id.clone(), reason.clone());
-                watch.watching().dead.push(DeadLetter { at: *at, queue, id, reason });
-            }
-        }
-        watch.hear(activity);
-        watch.look();
-    })
-}
-
-fn text(header: Option<&http::HeaderValue>) -> String {
-    header.and_then(|it| it.to_str().ok()).unwrap_or_default().to_owned()
-}
-
-impl Door {
-    fn traffic(&self) -> MutexGuard<'_, Traffic> {
-        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[async_trait]
-impl Wire for Door {
-    async fn send(&self, request: Request) -> Result<Response, Fault> {
-        let goes_to = |host: &str| request.uri().authority().is_some_and(|it| it.as_str() == host);
-        let is_arm = goes_to(ARM);
-        if goes_to(BUS) {
-            self.traffic().sent += 1;
-        }
-        let is_write = request.method() != Method::GET
-            && request.method() != Method::HEAD
-            && is_arm
-            && !request.uri().path().ends_with("/resources");
-        if !is_write {
-            if !is_arm {
-                let properties = text(request.headers().get("brokerproperties"));
-                let body = String::from_utf8_lossy(request.body());
-                self.watch.says("a message", &format!("{} {properties} {body}", request.uri()));
-            }
-            let answer = self.world.send(request).await?;
-            if is_arm {
-                self.traffic().answered(self.clock.now(), answer.status);
-            }
-            return Ok(answer);
-        }
-        let mut write = Write {
-            at: self.clock.now(),
-            method: request.method().clone(),
-            path: request.uri().path().to_ascii_lowercase(),
-            body: serde_json::from_slice(request.body()).unwrap_or(Value::Null),
-            status: 0,
-            ours: request.headers().get("user-agent").is_none_or(|it| it != STRANGER),
-            invocation: text(request.headers().get("x-ms-client-request-id")),
-        };
-        self.watch.expect();
-        let (status, headers, body) = self.world.send(request).await?.collect(usize::MAX).await?;
-        write.status = status.as_u16();
-        self.traffic().answered(write.at, status);
-        self.trace.say(
-            write.at,
-            "azure",
-            format_args!("{} {}: {}", write.method, write.path, write.status),
-        );
-        self.record.wrote(write);
-        self.watch.look();
-        Ok(Response { status, headers, body: Body::full(body) })
-    }
-}
-
-impl Watch {
-    fn watching(&self) -> std::sync::MutexGuard<'_, Watching> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Looks at what is new.
-    fn look(&self) {
-        self.watching().look(false);
-    }
-
-    /// Tells whoever wants to know it what the host does.
-    fn hear(&self, activity: &Activity) {
-        self.watching().invariants.iter_mut().for_each(|it| it.hears(activity));
-    }
-
-    /// Looks before a write: what follows is compared with this.
-    fn expect(&self) {
-        let mut watching = self.watching();
-        watching.before = watching.gallery();
-    }
-
-    /// Looks for the last time.
-    fn end(&self) {
-        self.watching().look(true);
-    }
-
-    /// Looks as if it were the last time, and forgets what is over.
-    pub(crate) fn rest(&self) {
-        self.watching().rest();
-    }
-
-    /// Somebody says `text`: an answer, a message, a line.
-    pub(crate) fn says(&self, whose: &str, text: &str) {
-        if let Some(secret) = secret(text) {
-            self.breaks(&format!("nothing secret leaves: {whose} has {secret}"));
-        }
-    }
-
-    pub(crate) fn breaks(&self, what: &str) {
-        self.watching().breaks(what.to_owned());
-    }
-}
-
-impl Watching {
-    fn breaks(&mut self, what: String) {
-        self.trace.say(self.clock.now(), "BROKEN", format_args!("{what}"));
-        if self.broken.len() < 5 {
-            self.broken.push(what);
-        }
-    }
-
-    fn gallery(&self) -> Gallery {
-        let versions = |image: &String| self.azure.versions(&definition(image)).unwrap_or_default();
-        self.images.iter().map(|it| (it.clone(), versions(it))).collect()
-    }
-
-    fn look(&mut self, last: bool) {
-        let changes = self.record.changes();
-        if changes == self.changes && self.dead.is_empty() && !last {
-            return;
-        }
-        let dead = std::mem::take(&mut self.dead);
-        self.changes = changes;
-        self.looks += 1;
-        let gallery = self.gallery();
-        let written = self.record.read();
-        let mut entries = Vec::new();
-        for (stream, all) in &written.streams {
-            let seen = self.entries.entry(stream.clone()).or_default();
-            entries.extend(all[*seen..].iter().map(|it| (stream.as_str(), it)));
-            *seen = all.len();
-        }
-        entries.sort_by_key(|(_, it)| it.at);
-        for (stream, entry) in &entries {
-            let events = entry.value["events"].as_array().into_iter().flatten();
-            for event in events {
-                let by = entry.value["by"].as_str().unwrap_or_default();
-                let what = format_args!("{stream} {} by {by}: {event}", entry.seq);
-                self.trace.say(entry.at, "entry", what);
-            }
-        }
-        let objects = &written.objects[self.objects..];
-        for (key, bytes) in objects {
-            self.story.stored(key, bytes);
-        }
-        for (_, entry) in &entries {
-            self.story.entered(entry);
-        }
-        for fact in invariants::facts(&entries) {
-            self.story.tell(&fact);
-        }
-        let writes = &written.writes[self.writes..];
-        for write in writes.iter().filter(|it| it.ours) {
-            self.story.wrote(write);
-        }
-        let seen = Seen {
-            now: self.clock.now(),
-            catalog: &self.catalog,
-            estate: &self.estate,
-            written: &written,
-            story: &self.story,
-            entries,
-            objects,
-            writes,
-            before: &self.before,
-            gallery: &gallery,
-            azure: &self.azure,
-            bus: &self.bus,
-            dead: &dead,
-            faults: &self.faults,
-            calm: self.calm,
-        };
-        let mut broken = Vec::new();
-        for invariant in &mut self.invariants {
-            let mut held = invariant.look(&seen);
-            if held.is_ok() && last {
-                held = invariant.end(&seen);
-            }
-            if let Err(why) = held {
-                broken.push(format!("{}: {why}", invariant.name()));
-            }
-        }
-        self.writes = written.writes.len();
-        self.objects = written.objects.len();
-        drop(written);
-        for what in broken {
-            self.breaks(what);
-        }
-    }
-
-    fn rest(&mut self) {
-        self.look(true);
-        let gallery = self.gallery();
-        self.story.rest(self.clock.now());
-        self.record.forget();
-        let written = self.record.read();
-        let seen = Seen {
-            now: self.clock.now(),
-            catalog: &self.catalog,
-            estate: &self.estate,
-            written: &written,
-            story: &self.story,
-            entries: Vec::new(),
-            objects: &[],
-            writes: &[],
-            before: &gallery,
-            gallery: &gallery,
-            azure: &self.azure,
-            bus: &self.bus,
-            dead: &[],
-            faults: &self.faults,
-            calm: self.calm,
-        };
-        for invariant in &mut self.invariants {
-            invariant.rest(&seen);
-        }
-        let kept = written.streams.iter().map(|(stream, all)| (stream.clone(), all.len()));
-        self.entries = kept.collect();
-        self.writes = written.writes.len();
-        self.objects = written.objects.len();
     }
 }

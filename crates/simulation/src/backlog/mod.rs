@@ -21,6 +21,7 @@ use crate::fault::Faults;
 use crate::plan::Plan;
 use crate::trace::Trace;
 use crate::traffic::Traffic;
+use crate::watch::Looks;
 use crate::world::World;
 use progress::{Message, Progress};
 
@@ -81,7 +82,8 @@ pub fn backlog(messages: usize, budgets_percent: u32, keeps: bool) -> Drained {
         let progress = Arc::new(Mutex::new(Progress::default()));
         let looks_on = Box::new(progress::Onlooker(Arc::clone(&progress)));
         let plan = Plan::with_many(images, LOOKS, budgets_percent);
-        let world = World::seen_by(plan, faults, &trace, vec![looks_on], Vec::new(), |it| it).await;
+        let looks = Looks { invariants: vec![looks_on], images: Vec::new() };
+        let world = World::seen_by(plan, faults, &trace, looks, |azure| azure).await;
         let queued = world.owe().await;
         let began = world.clock.now();
         progress.lock().unwrap_or_else(PoisonError::into_inner).expect(
