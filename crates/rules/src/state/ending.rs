@@ -5,6 +5,7 @@ use chrono::TimeDelta;
 use super::retiring::{again_after, hide_now};
 use super::{Stage, Stamp, State, Tidying};
 use crate::VersionNumber;
+use crate::event::Retirement;
 use crate::standing::Standing;
 use crate::wake::{Function, Subject, Task, Wake};
 
@@ -100,12 +101,14 @@ impl State {
             Subject::Build(version) => self.tidying.retain(|it| it.version != version),
             Subject::Retirement(version) => {
                 let known = self.version_mut(version);
-                // The wish that nobody gets an unproven version is never given up.
+                // The wish that nobody gets an unproven version is never given up, not even when it
+                // was to be deleted.
                 if let (true, Some(retiring)) = (known.is_condemned(), &mut known.retiring) {
                     retiring.tries += 1;
                     let due = stamp.at + HIDE_AGAIN_AFTER.max(again_after(retiring.tries));
                     let (seq, generation) = (stamp.seq, 0);
                     let function = Function::DeprecateVersion;
+                    retiring.stage = Retirement::Deprecate;
                     retiring.requested = false;
                     retiring.task = Task { seq, function, generation, due };
                     return Ok(());

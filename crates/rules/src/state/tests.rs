@@ -453,6 +453,24 @@ fn a_version_that_was_never_proven_is_hidden_and_that_wish_is_never_given_up() {
 }
 
 #[test]
+fn a_rejected_version_that_could_not_be_deleted_is_hidden_instead() {
+    let version = number("0.9.0");
+    let (stage, standing) = (Retirement::Delete, Standing::Rejected);
+    let due = Event::RetirementDue { version, stage, standing, reasons: Vec::new() };
+    let story = story().then(due);
+    let wish = story.state.wants()[0].task.clone();
+    let (seq, function) = (wish.seq, wish.function);
+    let given_up = story.then(Event::StepFailed { seq, function, reason: "no policy".to_owned() });
+    assert!(given_up.wants().contains(&Function::DeprecateVersion));
+
+    let (stage, look_at) = (Retirement::Deprecate, given_up.now);
+    let hidden = given_up
+        .then(Event::RetirementRequested { version, stage, look_at })
+        .then(Event::VersionDeprecated { version, reasons: Vec::new() });
+    assert!(hidden.state.wants().is_empty(), "{:?}", hidden.state.wants());
+}
+
+#[test]
 fn a_snapshot_holds_the_whole_state() {
     let story = story().triggered(0).opened("1.0.0").replicated("1.0.0").triggered(3);
     let json = serde_json::to_string(&story.state).unwrap();
@@ -464,7 +482,7 @@ fn a_snapshot_holds_the_whole_state() {
 fn any_event() -> impl Strategy<Value = Event> {
     let version = prop::sample::select(vec![number("1.0.0"), number("1.1.0")]);
     let at = (0_i64..4).prop_map(|it| start() + TimeDelta::hours(it));
-    (version, at, 0_usize..3, 0_usize..26).prop_map(|(version, look_at, ring, which)| {
+    (version, at, 0_usize..3, 0_usize..30).prop_map(|(version, look_at, ring, which)| {
         let text = String::new;
         match which {
             0 => Event::ImageAdopted {},
@@ -511,6 +529,17 @@ fn any_event() -> impl Strategy<Value = Event> {
             22 => Event::ReleasePaused { version, ring, because: text(), until: None },
             23 => Event::ApprovalGranted { version, ring, by: text() },
             24 => Event::BuildTidied { version },
+            25 | 26 => {
+                let stage = [Retirement::Deprecate, Retirement::Trim, Retirement::Delete][ring];
+                let standing = [Standing::Released, Standing::Deprecated, Standing::Rejected][ring];
+                Event::RetirementDue { version, stage, standing, reasons: Vec::new() }
+            }
+            27 => {
+                let stage = [Retirement::Deprecate, Retirement::Trim, Retirement::Delete][ring];
+                Event::RetirementRequested { version, stage, look_at }
+            }
+            // Which wish it is about depends on what is owed by then.
+            28 => Event::StepFailed { seq: 0, function: Function::ReceiveEvents, reason: text() },
             _ => Event::VersionDeprecated { version, reasons: Vec::new() },
         }
     })
@@ -523,13 +552,21 @@ fn ring_of(name: &str) -> PlannedRing {
 proptest! {
     /// Whatever happens in whatever order, and with every wrong move refused: no two runs share a
     /// slot, every open run either wants a step or waits for a person, every accepted trigger is
-    /// accounted for, and no version that was not passed is released.
+    /// accounted for, no version that was not passed is released, and a retirement wants the step of
+    /// its own stage.
     #[test]
     fn nothing_is_lost_or_doubled_in_any_order(events in prop::collection::vec(any_event(), 1..80)) {
         let mut story = story();
         let mut accepted = std::collections::BTreeSet::new();
         let mut served = std::collections::BTreeSet::new();
-        for event in events {
+        for mut event in events {
+            if let Event::StepFailed { seq, function, .. } = &mut event
+                && let Some(wish) = story.state.wants().into_iter().find(|it| {
+                    matches!(it.subject, Subject::Run(_) | Subject::Retirement(_))
+                })
+            {
+                (*seq, *function) = (wish.task.seq, wish.task.function);
+            }
             let Ok(next) = story.try_then(std::slice::from_ref(&event)) else { continue };
             match event {
                 Event::TriggerAccepted { trigger } => {
@@ -556,6 +593,15 @@ proptest! {
                 prop_assert!(state.opening.is_some(), "triggers wait and nobody opens a run");
             }
             for version in state.versions.values() {
+                if let Some(retiring) = &version.retiring {
+                    let step = match retiring.stage {
+                        _ if retiring.requested => Function::FollowVersion,
+                        Retirement::Deprecate => Function::DeprecateVersion,
+                        Retirement::Trim => Function::TrimVersion,
+                        Retirement::Delete => Function::DeleteVersion,
+                    };
+                    prop_assert_eq!(retiring.task.function, step);
+                }
                 if version.standing == Standing::Released {
                     prop_assert!(version.gate_passed || version.opened_at.is_none());
                 }
