@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arm::{GalleryId, Provisioning, Sought, Users, Version};
 use chrono::{DateTime, Utc};
+use futures::{StreamExt, TryStreamExt, stream};
 use rules::catalog::Image;
 use rules::event::PinnedBase;
 use rules::in_use::{Claim, KnownVersion, LatestSpan, Look, uses};
@@ -16,6 +17,13 @@ use tracing::warn;
 
 use crate::{Context, Failure, newcomer, tags, version_body};
 
+/// The most requests with which a sweep reads images: of a tenth of a second or two each, so that
+/// its step has ended long before it is overdue. The next sweep begins elsewhere.
+const MOST_REQUESTS: usize = 500;
+
+/// So many versions are read at a time.
+const READ_AT_ONCE: usize = 4;
+
 /// What was read of some images: enough to judge each of them.
 #[derive(Debug, Default)]
 pub struct Evidence {
@@ -24,7 +32,8 @@ pub struct Evidence {
     users: Users,
     /// The images that were read with their children and their users: those that may be judged.
     read: BTreeSet<ImageName>,
-    /// Why reading broke off: Azure has had too many requests, and the rest is for another time.
+    /// Why reading broke off: Azure has had too many requests, or we have asked for enough at a
+    /// time. The rest is for another one.
     /// Images may be missing, and instances of scale sets, which then count against every version.
     broke_off: Option<Failure>,
 }
@@ -39,21 +48,29 @@ impl Evidence {
         let mut evidence = Evidence::default();
         // First, since without it the rest is worth nothing: the images may use up all requests.
         let gallery = cx.arm.gallery(&GalleryId::from(&cx.catalog.gallery)).await?;
-        let mut read = Vec::new();
+        let (mut requests, mut read) = (0, Vec::new());
         'images: for image in images {
             let children = cx.catalog.children(&image.name).map(|it| &it.name);
             for name in [&image.name].into_iter().chain(children) {
                 // Without its evidence an image is not judged, and a child uses every version.
-                if let Err(failure) = evidence.read_image(cx, name).await {
-                    warn!(image = %name, "The versions of {name} could not be read: {failure:?}");
-                    // Asking on would only prolong the wait.
-                    if failure.asks_to_wait() {
-                        evidence.broke_off = Some(failure);
-                        break 'images;
+                match evidence.read_image(cx, name).await {
+                    Ok(asked) => requests += asked,
+                    Err(failure) => {
+                        warn!(image = %name, "The versions of {name} could not be read: {failure:?}");
+                        // Asking on would only prolong the wait.
+                        if failure.asks_to_wait() {
+                            evidence.broke_off = Some(failure);
+                            break 'images;
+                        }
                     }
                 }
             }
             read.push(*image);
+            if requests >= MOST_REQUESTS && read.len() < images.len() {
+                let why = format!("{} of {} images were read", read.len(), images.len());
+                evidence.broke_off = Some(Failure::later(why));
+                break;
+            }
         }
         if read.is_empty()
             && let Some(failure) = evidence.broke_off.take()
@@ -80,37 +97,45 @@ impl Evidence {
         Ok(evidence)
     }
 
-    /// Why not everything was read, when Azure asked to wait.
+    /// Why not everything was read, when Azure asked to wait or there are very many images.
     pub fn take_broke_off(&mut self) -> Option<Failure> {
         self.broke_off.take()
     }
 
-    async fn read_image(&mut self, cx: &Context, image: &ImageName) -> Result<(), Failure> {
+    /// Reads `image`, once; how many requests of Azure that were.
+    async fn read_image(&mut self, cx: &Context, image: &ImageName) -> Result<usize, Failure> {
         if self.versions.contains_key(image) {
-            return Ok(());
+            return Ok(0);
         }
-        let mut versions = match cx.arm.versions(&cx.definition(image)).await {
+        let versions = match cx.arm.versions(&cx.definition(image)).await {
             Ok(versions) => versions,
             Err(arm::Error::NotFound { .. }) => Vec::new(),
             Err(error) => return Err(error.into()),
         };
-        let Some(stream) = cx.readable(image).await? else { return Ok(()) };
+        let Some(stream) = cx.readable(image).await? else { return Ok(1) };
         let state = stream.state;
 
         // A list does not say where a version is Completed, and only that makes it good.
-        for version in &mut versions {
-            if standing(&state, version) != Standing::Released {
-                continue;
-            }
-            match cx.arm.version(&version.id).await {
-                Ok(read) => *version = read,
-                Err(arm::Error::NotFound { .. }) => version.replication = None,
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let offered = |it: &Version| standing(&state, it) == Standing::Released;
+        let requests = 1 + versions.iter().filter(|it| offered(it)).count();
+        let versions = stream::iter(versions)
+            .map(async |mut version| match offered(&version) {
+                false => Ok(version),
+                true => match cx.arm.version(&version.id).await {
+                    Ok(read) => Ok(read),
+                    Err(arm::Error::NotFound { .. }) => {
+                        version.replication = None;
+                        Ok(version)
+                    }
+                    Err(error) => Err(error),
+                },
+            })
+            .buffered(READ_AT_ONCE)
+            .try_collect()
+            .await?;
         self.versions.insert(image.clone(), versions);
         self.states.insert(image.clone(), state);
-        Ok(())
+        Ok(requests)
     }
 
     /// True when everything about the image itself was read.

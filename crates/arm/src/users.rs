@@ -41,6 +41,10 @@ pub struct Users {
 /// The types that hold a reference to an image.
 const TYPES: &str = "'microsoft.compute/virtualmachines','microsoft.compute/virtualmachinescalesets','microsoft.compute/disks','microsoft.compute/galleries/images/versions','microsoft.virtualmachineimages/imagetemplates'";
 
+/// The most images that one question is about, which is some 20 KB then. How long a question may be,
+/// Microsoft's documents do not say.
+const MOST_SOUGHT: usize = 50;
+
 /// Shows which subscriptions answer at all.
 const VISIBLE: &str = "resourcecontainers
 | where type =~ 'microsoft.resources/subscriptions'
@@ -59,20 +63,22 @@ impl Arm {
         if sought.is_empty() {
             return Ok(users);
         }
-        let query = query(sought);
+        let queries: Vec<String> = sought.chunks(MOST_SOUGHT).map(query).collect();
         let mut rows = BTreeMap::new();
 
-        for scope in scopes(consumers) {
-            let found = match self.query::<WireUse>(&scope, &query).await {
-                Ok(found) => found,
-                Err(error) => {
-                    users.unreadable.extend(unreadable(&scope, error)?);
-                    continue;
-                }
-            };
-            users.moved |= found.moved;
-            users.complete &= found.complete;
-            rows.extend(found.rows.into_iter().map(|it| (it.id.to_ascii_lowercase(), it)));
+        'scopes: for scope in scopes(consumers) {
+            for query in &queries {
+                let found = match self.query::<WireUse>(&scope, query).await {
+                    Ok(found) => found,
+                    Err(error) => {
+                        users.unreadable.extend(unreadable(&scope, error)?);
+                        continue 'scopes;
+                    }
+                };
+                users.moved |= found.moved;
+                users.complete &= found.complete;
+                rows.extend(found.rows.into_iter().map(|it| (it.id.to_ascii_lowercase(), it)));
+            }
 
             let visible = match self.query::<WireSubscription>(&scope, VISIBLE).await {
                 Ok(visible) => visible,

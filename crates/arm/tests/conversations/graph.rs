@@ -221,6 +221,31 @@ async fn many_subscriptions_are_asked_in_groups() {
 }
 
 #[tokio::test]
+async fn many_images_are_sought_in_several_questions_and_all_rows_count() {
+    let machines = ["/m/one", "/m/two"].map(|id| page(1, json!([machine(id)]), None));
+    let [first, second] = machines;
+    let script = Script::answering(200, first).then(200, second).then(200, visible(&["a"]));
+    let of = |number| Sought {
+        definition: gallery().definition(&format!("image-{number}")),
+        shared_names: Vec::new(),
+    };
+    let sought: Vec<Sought> = (0..51).map(of).collect();
+
+    let found = script.arm().users_of(&sought, &in_subscriptions(&["a"])).await.unwrap();
+
+    let asked = script.asked();
+    let names = |which: usize, image: &str| {
+        asked[which].body["query"].as_str().unwrap().contains(&format!("/images/{image}'"))
+    };
+    assert!(names(0, "image-0") && names(0, "image-49") && !names(0, "image-50"));
+    assert!(!names(1, "image-49") && names(1, "image-50"));
+    assert!(asked[0].body["query"].as_str().unwrap().len() < 32_000);
+    let rows: Vec<&str> = found.rows.iter().map(|it| it.id.as_str()).collect();
+    assert_eq!(rows, ["/m/one", "/m/two"]);
+    assert!(found.complete && found.unreadable.is_empty());
+}
+
+#[tokio::test]
 async fn a_throttled_question_says_when_the_quota_is_back() {
     let script = Script::default().with(
         429,
