@@ -1,6 +1,8 @@
 //! Answers of Azure Resource Manager to every question of ours: the first byte says which.
 
-use arm::{Arm, Error, GalleryId, GroupId, Permit, Sought, TemplateId};
+use std::collections::BTreeMap;
+
+use arm::{Arm, Error, GalleryId, GroupId, Permit, Sought, TemplateId, VersionIntent};
 use chrono::TimeDelta;
 use rules::catalog::{Consumers, PlatformImage};
 
@@ -55,6 +57,19 @@ async fn asked(arm: &Arm, which: u8) -> Result<(), Error> {
         b'm' => arm.run_template(&permit, &template).await.map(drop),
         b'n' => arm.delete_version(&permit, &version).await.map(drop),
         b'o' => arm.delete_template(&permit, &template).await.map(drop),
+        b'p' => arm.cancel_template(&permit, &template).await.map(drop),
+        b'q' => {
+            let intent = VersionIntent {
+                location: "westeurope".parse().expect("a region"),
+                regions: Vec::new(),
+                exclude_from_latest: true,
+                end_of_life: None,
+                allow_deletion_of_replicated_locations: false,
+                block_deletion_before_end_of_life: None,
+                tags: BTreeMap::new(),
+            };
+            arm.put_version(&permit, &version, &intent).await.map(drop)
+        }
         _ => {
             let sought = [Sought { definition, shared_names: vec![text("6f96-GAL")] }];
             let subscriptions = vec![text("s")];

@@ -2,7 +2,7 @@
 //! well. What is said once stays said, for hours or for ever: nobody sees through it by asking
 //! twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -18,10 +18,17 @@ type Said = BTreeMap<(String, Kind), Option<DateTime<Utc>>>;
 #[derive(Debug, Default)]
 pub struct BadDays {
     said: Mutex<Said>,
+    /// The templates whose run was cancelled while it was said to go on.
+    canceled: Mutex<BTreeSet<String>>,
 }
 
 /// The longest that something is said which is not for ever.
 const LONGEST: TimeDelta = TimeDelta::hours(3);
+const FOR_EVER: TimeDelta = TimeDelta::days(365);
+/// The longest that a run is said to go on: beyond its time-out.
+const OVERDUE: TimeDelta = TimeDelta::hours(12);
+/// The longest that somebody forgets a lock, or a role that is missing: longer than a step is tried.
+const FORGOTTEN: TimeDelta = TimeDelta::days(2);
 
 impl BadDays {
     /// Changes the body of Azure's answer to `method` of `path`; true when it did.
@@ -35,8 +42,12 @@ impl BadDays {
     ) -> bool {
         let path = path.to_ascii_lowercase();
         let parts: Vec<&str> = path.split('/').rev().take(2).collect();
-        let says = |kind, of: &str, for_ever| self.says(kind, of, for_ever, faults, now);
+        let says = |kind, of: &str, longest| self.says(kind, of, longest, faults, now);
         match (method, parts.as_slice()) {
+            (&Method::GET, [_, "imagetemplates"]) if self.is_canceled(&path) => {
+                body["properties"]["lastRunStatus"]["runState"] = json!("Canceled");
+                true
+            }
             (&Method::GET, [_, "imagetemplates"]) => run(&path, body, says),
             (&Method::GET, [_, "versions"]) => version(&path, body, says),
             (&Method::POST, ["resources", "microsoft.resourcegraph"]) => truncated(body, says),
@@ -44,50 +55,82 @@ impl BadDays {
         }
     }
 
-    /// Whether `kind` is said of `of`. It is drawn once; what is not said then never is.
+    /// Whether whatever would change the resource at `path` is forbidden: by a lock, a policy, or a
+    /// role that is missing.
+    pub fn forbid(&self, path: &str, faults: &Faults, now: DateTime<Utc>) -> bool {
+        let resource = path.to_ascii_lowercase();
+        let resource = resource.trim_end_matches("/run").trim_end_matches("/cancel");
+        !resource.ends_with("/microsoft.resourcegraph/resources")
+            && self.says(Kind::Forbidden, resource, FORGOTTEN, faults, now)
+            && !faults.are_over()
+    }
+
+    /// Cancels the run of the template whose `cancel` is asked for at `path`, when it is said to go on
+    /// though it has long ended. Its version is there all the same.
+    pub fn cancel(&self, path: &str, now: DateTime<Utc>) -> bool {
+        let path = path.to_ascii_lowercase();
+        let Some(template) = path.strip_suffix("/cancel") else { return false };
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = said.get(&(template.to_owned(), Kind::RunStuckRunning));
+        let goes_on = until.copied().flatten().is_some_and(|it| now < it);
+        if goes_on {
+            let mut canceled = self.canceled.lock().unwrap_or_else(PoisonError::into_inner);
+            canceled.insert(template.to_owned());
+        }
+        goes_on
+    }
+
+    fn is_canceled(&self, template: &str) -> bool {
+        self.canceled.lock().unwrap_or_else(PoisonError::into_inner).contains(template)
+    }
+
+    /// Whether `kind` is said of `of`, for up to `longest`. It is drawn once; what is not said then
+    /// never is.
     fn says(
         &self,
         kind: Kind,
         of: &str,
-        for_ever: bool,
+        longest: TimeDelta,
         faults: &Faults,
         now: DateTime<Utc>,
     ) -> bool {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let until = said.entry((of.to_owned(), kind)).or_insert_with(|| {
-            let longest = if for_ever { TimeDelta::days(365) } else { LONGEST };
-            faults
-                .strikes(kind, now, of)
-                .then(|| now + if for_ever { longest } else { faults.chance().sometime(longest) })
+            let lasts = |longest| match longest == FOR_EVER {
+                true => longest,
+                false => faults.chance().sometime(longest),
+            };
+            faults.strikes(kind, now, of).then(|| now + lasts(longest))
         });
         until.is_some_and(|it| now < it)
     }
 }
 
 /// A run that hangs while it is cancelled; one that has published and failed all the same.
-fn run(path: &str, body: &mut Value, says: impl Fn(Kind, &str, bool) -> bool) -> bool {
+fn run(path: &str, body: &mut Value, says: impl Fn(Kind, &str, TimeDelta) -> bool) -> bool {
     let run = &mut body["properties"]["lastRunStatus"];
     let state = run["runState"].as_str().unwrap_or_default().to_owned();
     let other = match state.as_str() {
-        "Running" | "Succeeded" if says(Kind::RunStuckCanceling, path, false) => "Canceling",
-        "Succeeded" if says(Kind::RunFailedThoughPublished, path, true) => "Failed",
-        "Succeeded" if says(Kind::RunPartlySucceeded, path, true) => "PartiallySucceeded",
+        "Running" | "Succeeded" if says(Kind::RunStuckCanceling, path, LONGEST) => "Canceling",
+        "Succeeded" if says(Kind::RunStuckRunning, path, OVERDUE) => "Running",
+        "Succeeded" if says(Kind::RunFailedThoughPublished, path, FOR_EVER) => "Failed",
+        "Succeeded" if says(Kind::RunPartlySucceeded, path, FOR_EVER) => "PartiallySucceeded",
         _ => return false,
     };
     run["runState"] = json!(other);
-    if other != "Canceling" {
+    if !matches!(other, "Canceling" | "Running") {
         run["message"] = json!("a validator failed after the distribution");
     }
     true
 }
 
 /// A version that is Updating for hours; a region whose replication stands still.
-fn version(path: &str, body: &mut Value, says: impl Fn(Kind, &str, bool) -> bool) -> bool {
+fn version(path: &str, body: &mut Value, says: impl Fn(Kind, &str, TimeDelta) -> bool) -> bool {
     let properties = &mut body["properties"];
     // What is said of it begins anew with every change that was asked for.
     let asked = properties["publishingProfile"].to_string();
     let of = format!("{path} {}", asked.len());
-    if properties["provisioningState"] == "Succeeded" && says(Kind::VersionStuck, &of, false) {
+    if properties["provisioningState"] == "Succeeded" && says(Kind::VersionStuck, &of, LONGEST) {
         properties["provisioningState"] = json!("Updating");
         return true;
     }
@@ -95,7 +138,7 @@ fn version(path: &str, body: &mut Value, says: impl Fn(Kind, &str, bool) -> bool
     let regions = properties["replicationStatus"]["summary"].as_array_mut();
     for region in regions.into_iter().flatten() {
         let of = format!("{of} {}", region["region"]);
-        if region["state"] == "Completed" && says(Kind::RegionStuck, &of, false) {
+        if region["state"] == "Completed" && says(Kind::RegionStuck, &of, LONGEST) {
             region["state"] = json!("Replicating");
             region["progress"] = json!(99);
             changed = true;
@@ -105,10 +148,10 @@ fn version(path: &str, body: &mut Value, says: impl Fn(Kind, &str, bool) -> bool
 }
 
 /// Half of the rows, and no way to the others.
-fn truncated(body: &mut Value, says: impl Fn(Kind, &str, bool) -> bool) -> bool {
+fn truncated(body: &mut Value, says: impl Fn(Kind, &str, TimeDelta) -> bool) -> bool {
     let Some(rows) = body["data"].as_array_mut().filter(|it| !it.is_empty()) else { return false };
     let of = rows.iter().map(|it| it["id"].to_string()).collect::<String>();
-    if !says(Kind::GraphTruncated, &of, false) {
+    if !says(Kind::GraphTruncated, &of, LONGEST) {
         return false;
     }
     rows.truncate(rows.len() / 2);

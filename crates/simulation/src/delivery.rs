@@ -116,8 +116,11 @@ impl Wire for Processes {
         if strikes(Kind::Restarted) {
             self.restart(place);
         }
-        let polls =
-            strikes(Kind::Cancelled).then(|| u32::try_from(chance.within(1..60)).unwrap_or(1));
+        // Most steps are short; a sweep is long.
+        let polls = strikes(Kind::Cancelled).then(|| {
+            let most = if chance.happens(0.2) { 2000 } else { 60 };
+            u32::try_from(chance.within(1..most)).unwrap_or(1)
+        });
         let call = called(wire, alive, request, polls);
         if strikes(Kind::LockLost) {
             beside(TimeDelta::zero(), call);

@@ -11,7 +11,7 @@ use crate::record::{Record, Write};
 use crate::trace::Trace;
 use crate::traffic::Traffic;
 use crate::watch::Watch;
-use crate::world::{ARM, BUS, STRANGER};
+use crate::world::{ARM, BUS, PEOPLE, STRANGER};
 
 /// Where requests reach the world.
 #[derive(Debug)]
@@ -63,7 +63,10 @@ impl Wire for Door {
             if !is_arm {
                 let properties = text(request.headers().get("brokerproperties"));
                 let body = String::from_utf8_lossy(request.body());
-                self.watch.says("a message", &format!("{} {properties} {body}", request.uri()));
+                // Whoever is told knows the address.
+                let to = request.uri().path();
+                let to = if goes_to(PEOPLE) { "" } else { to };
+                self.watch.says("a message", &format!("{to} {properties} {body}"));
             }
             let answer = self.world.send(request).await?;
             if is_arm {

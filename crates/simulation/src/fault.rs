@@ -47,8 +47,12 @@ kinds! {
     HtmlAnswer = 0.02,
     /// Azure, or the bus, refuses everything with 429 for up to twenty minutes.
     ThrottlingStorm = 0.004,
+    /// A lock, a policy or a missing role forbids every change of a resource, for up to two days.
+    Forbidden = 0.15,
     /// A template's run says for hours that it is being cancelled.
     RunStuckCanceling = 0.2,
+    /// A run says for hours, beyond its time-out, that it goes on.
+    RunStuckRunning = 0.2,
     /// A run says that it failed, and has published its version.
     RunFailedThoughPublished = 0.3,
     /// A run says that it succeeded in part.

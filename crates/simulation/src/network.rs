@@ -29,6 +29,10 @@ const STORM: TimeDelta = TimeDelta::minutes(20);
 /// The longest that a scheduled message is late.
 const LATE: TimeDelta = TimeDelta::hours(5);
 
+/// How Azure says that a change is not allowed.
+const FORBIDS: [(u16, &str); 3] =
+    [(403, "AuthorizationFailed"), (403, "RequestDisallowedByPolicy"), (409, "ScopeLocked")];
+
 /// The network of one seed.
 #[derive(Clone, Debug)]
 pub struct Network {
@@ -86,6 +90,14 @@ impl Network {
             || self.faults.goes_on(Kind::ThrottlingStorm, STORM, now, &what)
         {
             Some(throttled(chance.within(0..3), is_arm))
+        } else if is_arm
+            && request.method() != Method::GET
+            && self.bad_days.forbid(request.uri().path(), &self.faults, now)
+        {
+            let (status, code) = *chance.pick(&FORBIDS);
+            Some(error(status, code, "It is not allowed."))
+        } else if is_arm && self.bad_days.cancel(request.uri().path(), now) {
+            Some(answer(204, "application/json", String::new()))
         } else if strikes(Kind::ServerError) {
             Some(broken(*chance.pick(&[500, 502, 503, 504])))
         } else if strikes(Kind::HtmlAnswer) {

@@ -5,7 +5,8 @@
 use std::sync::{Mutex, PoisonError};
 
 use chrono::TimeDelta;
-use rules::catalog::{Catalog, Severity};
+use rules::Region;
+use rules::catalog::{Catalog, Image, Severity};
 use serde_json::json;
 use tokio::sync::Notify;
 
@@ -113,6 +114,17 @@ impl World {
         Some((image.clone(), number))
     }
 
+    /// The version that was pinned last.
+    fn pinned(&self) -> Option<(String, String)> {
+        let written = self.record.read();
+        let mut pins = written.streams.iter().rev().filter_map(|(image, entries)| {
+            let events = entries.iter().rev().flat_map(|it| it.value["events"].as_array());
+            let pin = events.flatten().find(|it| it["event"] == "versionPinned")?;
+            Some((image.clone(), pin["version"].as_str()?.to_owned()))
+        });
+        pins.next()
+    }
+
     /// Somebody asks for something, of this version when there is one.
     async fn person_acts(&self, of: Option<(String, String)>) {
         let chance = self.faults.chance();
@@ -120,10 +132,10 @@ impl World {
             return;
         }
         let verbs = match of {
-            Some(_) => &["revoke", "pin", "pin", "hold"][..],
+            Some(_) => &["revoke", "pin", "pin", "hold", "approve"][..],
             None => &[
                 "rebuild", "approve", "revoke", "hold", "resume", "revoke", "rollback", "pin",
-                "pin", "pin", "unpin",
+                "pin", "pin", "unpin", "unpin",
             ],
         };
         let verb = chance.pick(verbs);
@@ -132,6 +144,7 @@ impl World {
         let images: Vec<String> = self.images();
         let image = images.get(chance.place(images.len())).cloned();
         let version = match (*verb, of) {
+            ("unpin", None) => self.pinned(),
             // What is old is about to go.
             ("pin", None) if chance.happens(0.7) => self.oldest_version(),
             (_, of) if named || of.is_some() => self.any_version(of),
@@ -221,14 +234,18 @@ impl World {
                     .iter()
                     .map(|it| json!({ "name": it, "regionalReplicaCount": 1 }))
                     .collect();
-                // Whoever offers an unproven version by hand has done it, not we.
+                // Whoever offers an unproven version by hand, or takes a region away, has done it,
+                // not we.
                 let body = json!({
                     "location": REGIONS[0],
                     "tags": { "somebody": "else" },
                     "properties": {
                         "publishingProfile": {
                             "targetRegions": regions,
-                            "excludeFromLatest": true,
+                            "excludeFromLatest": chance.happens(0.7),
+                        },
+                        "safetyProfile": {
+                            "allowDeletionOfReplicatedLocations": chance.happens(0.5),
                         },
                         "storageProfile": {},
                     },
@@ -257,11 +274,13 @@ impl World {
     async fn change_catalog(&self) {
         let chance = self.faults.chance();
         let mut catalog: Catalog = self.plan.catalog.clone();
-        let last = catalog.images.len() - 1;
-        let is_parent = catalog.children(&catalog.images[last].name).next().is_some();
-        match chance.place(7) {
-            0 if last > 0 && !is_parent => {
-                catalog.images.remove(last);
+        let childless = |it: &Image| catalog.children(&it.name).next().is_none();
+        let leaves: Vec<usize> =
+            (0..catalog.images.len()).filter(|it| childless(&catalog.images[*it])).collect();
+        let some = chance.place(catalog.images.len());
+        match chance.place(13) {
+            0 if catalog.images.len() > 1 => {
+                catalog.images.remove(*chance.pick(&leaves));
             }
             1 => {
                 for image in &mut catalog.images {
@@ -280,6 +299,42 @@ impl World {
                     image.gate.most.insert(Severity::Low, 0);
                     image.gate.ignore_unfixed = chance.happens(0.5);
                 }
+            }
+            6 => {
+                for ring in &mut catalog.images[some].rings {
+                    ring.approval = !ring.approval;
+                }
+            }
+            // A region goes, with its ring where it is the last one of it.
+            7 => {
+                let rings = &mut catalog.images[some].rings;
+                if let Some(ring) = rings.last_mut() {
+                    ring.regions.pop();
+                }
+                rings.retain(|it| !it.regions.is_empty());
+                if rings.is_empty() {
+                    return;
+                }
+            }
+            // A region more, in a ring of its own.
+            8 => {
+                let image = &mut catalog.images[some];
+                let mut regions = REGIONS.iter().filter_map(|it| it.parse::<Region>().ok());
+                let more = regions.find(|it| !image.regions().contains(&it));
+                let Some((mut ring, region)) = image.rings.last().cloned().zip(more) else {
+                    return;
+                };
+                (ring.name, ring.regions) = ("one-more".to_owned(), vec![region]);
+                image.rings.push(ring);
+            }
+            9 => catalog.images[some].rings.reverse(),
+            10 => catalog.images[some].schedule = None,
+            11 => {
+                let other = catalog.images.iter().find_map(|it| it.schedule.clone());
+                catalog.images[some].schedule = other;
+            }
+            12 => {
+                catalog.images[some].customize.pop();
             }
             // As it was at first.
             _ => {}

@@ -57,7 +57,8 @@ pub struct Written {
     pub changes: u64,
     /// Entries that were not new: overwritten or deleted.
     pub tampered: Vec<String>,
-    /// How often each event happened, by its name in the ledger.
+    /// How often each event happened, by its name in the ledger, and how often each operation was
+    /// accepted.
     pub happened: BTreeMap<String, u64>,
     /// How many entries each stream has, and the runs that they have opened.
     pub lengths: BTreeMap<String, Length>,
@@ -99,11 +100,13 @@ impl Record {
             return;
         }
         length.entries = seq;
-        let events = value["events"].as_array().into_iter().flatten();
-        let names: Vec<String> =
-            events.map(|it| it["event"].as_str().unwrap_or_default().to_owned()).collect();
+        let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
+        let events: Vec<&Value> = value["events"].as_array().into_iter().flatten().collect();
+        let names: Vec<String> = events.iter().map(|it| text(&it["event"])).collect();
+        let done = events.iter().filter(|it| it["outcome"]["kind"] == "accepted");
+        let done: Vec<String> = done.map(|it| text(&it["operation"])).collect();
         length.runs += names.iter().filter(|it| *it == "runOpened").count() as u64;
-        for name in names {
+        for name in names.into_iter().chain(done) {
             *written.happened.entry(name).or_default() += 1;
         }
         let entries = written.streams.entry(stream.to_owned()).or_default();

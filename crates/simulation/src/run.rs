@@ -24,7 +24,8 @@ pub struct Report {
     pub calls: u64,
     /// How often each fault struck.
     pub faults: BTreeMap<Kind, u64>,
-    /// How often each event happened, by its name in the ledger.
+    /// How often each event happened, by its name in the ledger, and how often each operation was
+    /// accepted.
     pub happened: BTreeMap<String, u64>,
     /// What did not hold.
     pub violations: Vec<String>,

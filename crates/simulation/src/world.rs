@@ -35,9 +35,11 @@ pub(crate) const ARM: &str = "127.0.0.1:4001";
 pub(crate) const BUS: &str = "127.0.0.1:4002";
 const BLOB: &str = "127.0.0.1:4003";
 pub(crate) const HANDLER: &str = "127.0.0.1:4004";
-const PEOPLE: &str = "127.0.0.1:4005";
+pub(crate) const PEOPLE: &str = "127.0.0.1:4005";
 /// The token that every request to Azure carries; nobody may write it down.
 pub(crate) const TOKEN: &str = "a-token-that-is-secret";
+/// The end of the address at which people are told, which lets whoever knows it tell them anything.
+pub(crate) const HOOK: &str = "a-hook-that-is-secret";
 /// How somebody else names the program that they write with.
 pub(crate) const STRANGER: &str = "somebody-else/1.0";
 
@@ -205,6 +207,12 @@ impl World {
                 return;
             }
         }
+        // Somebody finds the dead letters days later.
+        if owing.is_empty() && self.has_dead_letters() {
+            self.live_until(self.clock.now() + TimeDelta::days(2)).await;
+            self.resubmit();
+            self.live_until(self.clock.now() + TimeDelta::hours(3)).await;
+        }
         for (image, owed) in owing {
             self.watch
                 .breaks(&format!("liveness: after nine calm days {image} still has {owed:?}"));
@@ -302,6 +310,11 @@ impl World {
     pub(crate) fn scale_set(&self, id: &str, version: &str, size: u32) {
         let made = self.sandbox.azure.make_scale_set(id, version, REGIONS[0], size);
         self.say("stranger", format_args!("scale set {id} of {size}: {made:?}"));
+    }
+
+    fn has_dead_letters(&self) -> bool {
+        let counts = self.sandbox.bus.counts().unwrap_or_default();
+        counts.values().any(|it| it.dead > 0)
     }
 
     /// Sends every dead letter again.
@@ -416,7 +429,7 @@ fn settings(catalog: &Catalog) -> Settings {
         client_id: None,
         deleting_client_id: None,
         developer: false,
-        webhook: Some(address(PEOPLE)),
+        webhook: Some(address(&format!("{PEOPLE}/{HOOK}"))),
         desk_time: false,
     }
 }

@@ -66,17 +66,19 @@ impl Good {
         };
         let keep = self.keep;
         let (sure, perhaps) = (in_regions(true), in_regions(false));
+        let newest = format!("among the {keep} newest good versions");
+        let unclear = "where it is hidden, or its replication neither Completed nor Failed";
         if !sure.is_empty() {
-            return Some(format!("it is among the {keep} newest good versions in {sure}"));
+            return Some(format!("it is {newest} in {sure}"));
         }
         if !perhaps.is_empty() {
-            return Some(format!(
-                "it may be among the {keep} newest good versions in {perhaps}, where it is hidden, \
-                 or its replication neither Completed nor Failed"
-            ));
+            return Some(format!("it may be {newest} in {perhaps}, {unclear}"));
         }
-        let of_image = self.of.get(&None).and_then(protecting);
-        of_image.map(|_| format!("it is among the {keep} newest good versions of the image"))
+        let of_image = self.of.get(&None).and_then(protecting)?;
+        Some(match of_image {
+            true => format!("it is {newest} of the image"),
+            false => format!("it may be {newest} of the image, {unclear}"),
+        })
     }
 
     /// Where `version` is, and good ones are fewer than wanted; apart from `home`, if given.
@@ -105,7 +107,7 @@ impl Good {
     }
 }
 
-/// Whether `version` is good in a region, surely or perhaps; without one, in any, surely. A version
+/// Whether `version` is good in a region, or without one in any, surely or perhaps. A version
 /// whose run is still under way is good only where it is offered already: its later rings may never
 /// come. One that was released and is hidden all the same was hidden by somebody else, who has not
 /// said why.
@@ -118,10 +120,9 @@ fn is_good(policy: &Retention, version: &VersionFacts, region: Option<&Region>) 
     if !sound {
         return None;
     }
-    match region.map(|it| version.regions.get(it)) {
-        Some(there) => {
-            there.filter(|it| !(it.failed || version.in_a_run && it.excluded)).map(serves)
-        }
-        None => version.regions.values().any(serves).then_some(true),
+    let serves_or_may = |it: &&RegionFacts| !(it.failed || version.in_a_run && it.excluded);
+    match region {
+        Some(region) => version.regions.get(region).filter(serves_or_may).map(serves),
+        None => version.regions.values().filter(serves_or_may).map(serves).max(),
     }
 }

@@ -77,7 +77,10 @@ fn is_so(seen: &Seen<'_>, fact: &Fact<'_>) -> Result<(), String> {
     };
     let regions = fact.body["regions"].as_array().into_iter().flatten();
     let mut regions = regions.filter_map(Value::as_str);
-    let shown = |it: &str| version.regions.get(it).is_some_and(|it| it.excluded == Some(false));
+    // Somebody else may have offered it in their own way, with the global flag alone.
+    let shown = |it: &str| {
+        version.regions.get(it).is_some_and(|it| !it.excluded.unwrap_or(version.excluded))
+    };
     match regions.find(|it| !shown(it)) {
         Some(region) => Err(format!("{image} {number} is called released in {region}, and is not")),
         None => Ok(()),

@@ -4,7 +4,7 @@
 //! or a line of its log.
 
 use super::{Invariant, Seen};
-use crate::world::TOKEN;
+use crate::world::{HOOK, TOKEN};
 
 /// What is in every signed status URL of the sandbox, and in every shared access signature.
 const SIGNED: [&str; 3] = ["&c=MII", "sig=", "&s="];
@@ -43,6 +43,9 @@ impl Invariant for Secrets {
 pub(crate) fn secret(text: &str) -> Option<&'static str> {
     if text.contains(TOKEN) {
         return Some("a token");
+    }
+    if text.contains(HOOK) {
+        return Some("the address of the people's webhook");
     }
     SIGNED.iter().any(|it| text.contains(it)).then_some("a signed address")
 }

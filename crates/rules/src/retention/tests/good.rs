@@ -144,6 +144,21 @@ fn an_image_that_is_moved_to_new_regions_keeps_its_good_versions_until_then() {
 }
 
 #[test]
+fn a_version_that_somebody_has_hidden_is_kept_though_its_regions_are_wanted_no_more() {
+    let mut facts = gallery([
+        VersionFacts { hidden: true, ..released("1.0.0").superseded("2026-01-01") },
+        released("1.1.0"),
+    ]);
+    facts.wanted_regions = vec![region("brazilsouth")];
+
+    assert_eq!(
+        judge(&policy(), &facts)[&number("1.0.0")].reasons()[0],
+        "it may be among the 2 newest good versions of the image, where it is hidden, or its \
+         replication neither Completed nor Failed"
+    );
+}
+
+#[test]
 fn a_release_that_is_under_way_is_good_only_where_it_is_offered() {
     let mut under_way = VersionFacts { in_a_run: true, ..released("1.2.0") };
     under_way.regions.get_mut(&region("northeurope")).unwrap().excluded = true;
