@@ -1,11 +1,13 @@
 //! Addresses that come from outside: whatever they name, nothing is asked there, and no token leaves
 //! for anywhere but the hosts of the settings. What is written into a link is refused or ignored;
-//! status URLs and redirects are never followed at all.
+//! status URLs, the bus's addresses and redirects are never followed at all. What links a scan report
+//! has, nobody could follow: `crates/reports` is given bytes and has no wire.
 
 use std::sync::{Arc, Mutex};
 
 use arm::{Arm, Error, GalleryId, GroupId, Permit, TemplateId};
 use async_trait::async_trait;
+use bus::{Bus, Outgoing};
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use contract::{Checked, Exchange, Verified};
@@ -85,8 +87,12 @@ impl Answers {
     }
 
     fn outbound(&self) -> Outbound {
+        self.outbound_to(HOST)
+    }
+
+    fn outbound_to(&self, host: &str) -> Outbound {
         let (wire, clock) = (Arc::new(self.clone()), Arc::new(ToldClock(noon())));
-        Outbound::new(wire, clock, Arc::new(Tokens::fixed("hush")), [HOST.to_owned()])
+        Outbound::new(wire, clock, Arc::new(Tokens::fixed("hush")), [host.to_owned()])
     }
 
     fn arm(&self) -> Arm {
@@ -103,6 +109,9 @@ impl Wire for Answers {
     async fn send(&self, request: Request) -> Result<Response, Fault> {
         self.asked.lock().unwrap().push(request.uri().to_string());
         let Answers { status, headers, body, .. } = self.clone();
+        if request.uri().host() != Some(HOST) {
+            return Ok(Response { status, headers, body: Body::full(body) });
+        }
         self.verified.heard(&Exchange {
             method: request.method().clone(),
             path: request.uri().path_and_query().unwrap().to_string(),
@@ -202,6 +211,29 @@ async fn no_status_url_is_followed_wherever_it_leads() {
         arm.delete_version(&permit(), &version).await.unwrap();
 
         assert_eq!(wire.asked().len(), 4, "{link}");
+    }
+}
+
+/// The service names a lock, and where a message is, by addresses. The host settles messages; we only
+/// send.
+#[tokio::test]
+async fn no_address_that_the_bus_names_is_followed() {
+    const BUS: &str = "contoso.servicebus.windows.net";
+
+    for link in
+        ELSEWHERE.into_iter().chain(["https://contoso.servicebus.windows.net/q/messages/1/2"])
+    {
+        let wire = Answers::new(201, &json!({})).with("location", link);
+        let endpoint = format!("https://{BUS}").parse().unwrap();
+        let bus = Bus::new(wire.outbound_to(BUS), endpoint);
+        let message =
+            Outgoing { id: "web:1:notify:0.0".to_owned(), body: "{}".to_owned(), due: None };
+
+        bus.send("notify", &message).await.unwrap();
+
+        let asked = wire.asked();
+        assert_eq!(asked.len(), 1, "{link}: {asked:?}");
+        assert!(asked[0].starts_with(&format!("https://{BUS}/notify/messages")), "{asked:?}");
     }
 }
 
