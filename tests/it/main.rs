@@ -23,5 +23,6 @@ mod variants;
 mod exposed;
 mod storm;
 mod sweeps;
+mod kept;
 mod layout;
 mod bites;

@@ -101,9 +101,14 @@ impl State {
             Subject::Build(version) => self.tidying.retain(|it| it.version != version),
             Subject::Retirement(version) => {
                 let known = self.version_mut(version);
+                let condemned = known.is_condemned();
+                let stage = known.retiring.as_ref().map(|it| it.stage);
+                if let Some(stage) = stage.filter(|it| !condemned || *it != Retirement::Deprecate) {
+                    known.remember_given_up(stage, reason, stamp);
+                }
                 // The wish that nobody gets an unproven version is never given up, not even when it
                 // was to be deleted.
-                if let (true, Some(retiring)) = (known.is_condemned(), &mut known.retiring) {
+                if let (true, Some(retiring)) = (condemned, &mut known.retiring) {
                     retiring.tries += 1;
                     let due = stamp.at + HIDE_AGAIN_AFTER.max(again_after(retiring.tries));
                     let (seq, generation) = (stamp.seq, 0);
