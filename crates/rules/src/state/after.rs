@@ -292,9 +292,7 @@ impl State {
             }
             Event::VersionRevoked { version, by, why } => {
                 let reason = format!("revoked by {by}: {why}");
-                if let Err(because) = self.revoke(*version, reason, stamp) {
-                    return wrong(because);
-                }
+                self.revoke(*version, reason, stamp);
             }
 
             Event::VersionsJudged { kept } => {

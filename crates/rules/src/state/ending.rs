@@ -53,27 +53,16 @@ impl State {
         }
     }
 
-    /// Takes `version` back from everybody, for good.
-    ///
-    /// # Errors
-    /// What is wrong with that, when it is deleted.
-    pub(super) fn revoke(
-        &mut self,
-        version: VersionNumber,
-        reason: String,
-        stamp: Stamp,
-    ) -> Result<(), &'static str> {
+    /// Takes `version` back from everybody, for good; one that was deleted too, since somebody may
+    /// have restored it.
+    pub(super) fn revoke(&mut self, version: VersionNumber, reason: String, stamp: Stamp) {
         self.end(version, stamp);
         let known = self.version_mut(version);
-        if known.standing == Standing::Deleted {
-            return Err("it is deleted");
-        }
         known.standing = Standing::Revoked;
         known.gate_passed = false;
         known.condemned_at = Some(stamp.at);
         known.reasons = vec![reason.clone()];
         known.retiring = Some(hide_now(vec![reason], stamp));
-        Ok(())
     }
 
     /// Ends what the task was about, since its step can never succeed.
