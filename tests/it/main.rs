@@ -24,5 +24,6 @@ mod exposed;
 mod storm;
 mod sweeps;
 mod kept;
+mod waits;
 mod layout;
 mod bites;
