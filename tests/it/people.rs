@@ -137,6 +137,14 @@ async fn requests_that_make_no_sense_get_a_reason() {
         ("images/rhel-9-base/revoke", r#"{"version":"77.0.0"}"#, 409),
         ("images/rhel-9-base/revoke", r#"{"version":"one"}"#, 400),
         ("images/rhel-9-base/hold", r#"{"becuase":"x"}"#, 400),
+        ("images/rhel-9-base/hold", r#"{"until":"+262142-12-31T23:59:59Z"}"#, 400),
+        ("images/rhel-9-base/hold", r#"{"until":"9999-01-01T00:00:00Z"}"#, 400),
+        ("images/rhel-9-base/hold", r#"{"until":"9998-12-31T23:59:59Z"}"#, 202),
+        (
+            "images/ubuntu-2204-base/pin",
+            r#"{"version":"1.7.0","until":"+10000-01-01T00:00:00Z"}"#,
+            400,
+        ),
         ("plans/0000/approve", "", 404),
         ("nothing/x/y", "", 404),
     ];
