@@ -78,11 +78,9 @@ impl State {
             return Err("nobody wants it any more");
         };
         match wake.subject {
-            Subject::Opening => {
-                self.pending.clear();
-                self.opening = None;
-                self.failures_in_a_row += 1;
-            }
+            // Its triggers are refused one by one, each with the reason. They are no failed runs: when
+            // what keeps the run from opening is cured, the next trigger opens one.
+            Subject::Opening => return Err("the triggers that wait for it are not accounted for"),
             Subject::Run(version) => {
                 let there = self.run(version).is_some_and(|run| may_have_published(&run.stage));
                 self.fail(version, reason, there, stamp);
