@@ -262,6 +262,10 @@ impl Evidence {
                 .pins
                 .get(&version.number)
                 .map(|pin| Pin { until: pin.until, why: format!("{} ({})", pin.why, pin.by) }),
+            protected_until: version
+                .end_of_life
+                .filter(|_| version.block_deletion_before_end_of_life),
+            given_up: known.map(|it| it.given_up.clone()).unwrap_or_default(),
             base_of: self.built_from(cx, image, version.number),
         }
     }

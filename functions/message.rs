@@ -9,7 +9,7 @@ use ledger::StreamName;
 use rules::event::Event;
 use rules::pace;
 use rules::trigger::Trigger;
-use rules::wake::{Function, Subject};
+use rules::wake::{Function, Subject, is_given_up, was_woken_often};
 use tracing::{error, warn};
 
 use crate::context::{Context, Visit};
@@ -24,12 +24,6 @@ use crate::{
     judge_image, notify, receive_events, release_version, replicate_version, start_build,
     start_scan, tidy_build, trim_version,
 };
-
-/// After so many failed tries of one wish, over about nine hours, it is given up and people are told.
-const MOST_FAILURES: u32 = 24;
-
-/// A wish that was woken so often, over half a day, and still fails is given up too.
-const MOST_WAKES: u32 = 16;
 
 /// What a visit came to.
 enum Visited {
@@ -167,12 +161,13 @@ impl App {
                 }
                 Ok(Done::Nothing) => (Vec::new(), None),
                 Err(Failure::Later { why, at, wait, events })
-                    if pointer.failures < MOST_FAILURES && pointer.generation < MOST_WAKES =>
+                    if !is_given_up(pointer.failures, pointer.generation) =>
                 {
                     let (image, ordinal) = (&pointer.image, pointer.ordinal);
                     warn!(function = cx.by, %image, ordinal, "Will try again: {why}");
-                    // Waiting for a known moment is no failure.
+                    // Waiting for a known moment is no failure, unless it does not end.
                     let again = match at {
+                        Some(at) if was_woken_often(pointer.generation) => (pointer.next_try(), at),
                         Some(at) => (pointer.next_look(), at),
                         None => self.next_try(cx, pointer, wait),
                     };

@@ -2,6 +2,7 @@
 //! approve a plan of deletions. It is recorded before 202 is answered.
 
 use axum::http::StatusCode;
+use chrono::Datelike;
 use ledger::{Stream, StreamName};
 use rules::ImageName;
 use rules::event::Event;
@@ -14,6 +15,9 @@ use crate::{Context, Failure};
 
 /// The longest reason, in characters: it is kept for ever, told to people and put on a tag.
 const LONGEST_WHY: usize = 1000;
+
+/// The last year in which a hold or a pin may end: no message can be due after the year 9999.
+const LAST_YEAR: i32 = 9998;
 
 /// Judges a request; what is to be recorded comes with its stream.
 pub async fn handle(
@@ -96,6 +100,11 @@ fn details(request: &HttpRequest) -> Result<Details, String> {
     if details.why.chars().count() > LONGEST_WHY {
         return Err(format!("`why` has at most {LONGEST_WHY} characters; link to what is longer"));
     }
+    if details.until.is_some_and(|it| it.year() > LAST_YEAR) {
+        return Err(format!(
+            "`until` ends after the year {LAST_YEAR}; leave it out to mean for good"
+        ));
+    }
     Ok(details)
 }
 
@@ -120,12 +129,13 @@ fn refused(status: StatusCode, why: &str) -> HttpAnswer {
 mod tests {
     use super::*;
 
-    fn with_why(why: &str) -> Result<Details, String> {
-        let request = serde_json::json!({
-            "Method": "POST",
-            "Body": serde_json::json!({ "why": why }).to_string(),
-        });
+    fn with(body: &serde_json::Value) -> Result<Details, String> {
+        let request = serde_json::json!({ "Method": "POST", "Body": body.to_string() });
         details(&serde_json::from_value(request).unwrap())
+    }
+
+    fn with_why(why: &str) -> Result<Details, String> {
+        with(&json!({ "why": why }))
     }
 
     #[test]
@@ -135,5 +145,16 @@ mod tests {
         let why = with_why(&"é".repeat(LONGEST_WHY + 1)).unwrap_err();
 
         assert!(why.contains("at most 1000 characters; link to"), "{why}");
+    }
+
+    #[test]
+    fn an_end_that_no_bus_can_wait_for_is_refused_and_says_what_to_do() {
+        for far in ["9999-01-01T00:00:00Z", "+262142-12-31T23:59:59Z"] {
+            let why = with(&json!({ "until": far })).unwrap_err();
+            assert!(why.contains("leave it out"), "{far}: {why}");
+        }
+        for near in ["9998-12-31T23:59:59Z", "2026-09-08T00:00:00Z", "-262142-01-01T00:00:00Z"] {
+            assert!(with(&json!({ "until": near })).is_ok(), "{near}");
+        }
     }
 }

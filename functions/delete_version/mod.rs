@@ -36,13 +36,6 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         StillHolds::No { because } => return Ok(refused(visit, Retirement::Delete, because)),
     };
 
-    let protected =
-        version.end_of_life.filter(|it| version.block_deletion_before_end_of_life && cx.now < *it);
-    if let Some(until) = protected {
-        let because = format!("it is protected from deletion until {}", until.format("%F %T UTC"));
-        return Ok(refused(visit, Retirement::Delete, vec![because]));
-    }
-
     let operation = Operation::DeleteVersion;
     let text = format!("delete {target}");
     let evidence = reasons.clone();

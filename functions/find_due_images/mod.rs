@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use rules::event::Event;
-use rules::schedule::{occurrences, patch_tuesday_of};
+use rules::schedule::{due, patch_tuesday_of};
 use rules::trigger::{Admission, Trigger, admit};
 use tracing::warn;
 
@@ -22,7 +22,7 @@ pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
             continue;
         };
         let Some(schedule) = &image.schedule else { continue };
-        let due = match occurrences(schedule, cursor, cx.now) {
+        let due = match due(schedule, cursor, cx.now) {
             Ok(due) => due,
             Err(error) => {
                 warn!(image = %image.name, "The schedule of {} is wrong: {error}", image.name);

@@ -24,7 +24,8 @@ pub async fn handle(cx: &Context) -> Result<Vec<Record>, Failure> {
             let (seq, function) = (wish.task.seq, wish.task.function);
             let generation = wish.task.generation + 1;
             events.push(Event::RunWoken { seq, function, generation });
-            if generation % REPORT_EVERY == 0 {
+            let waits = stream.state.waits_until(&wish).is_some_and(|it| cx.now < it);
+            if generation % REPORT_EVERY == 0 && !waits {
                 stuck.push(format!("`{function}` of {image} was woken {generation} times"));
             }
         }

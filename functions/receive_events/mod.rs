@@ -14,7 +14,7 @@ use rules::catalog::{Image, Moment};
 use rules::event::Event;
 use rules::trigger::{Admission, Trigger, admit};
 use rules::{ImageName, VersionNumber};
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::{Context, Done, Failure, Record, Step, Visit, record};
 use hint::Hint;
@@ -104,6 +104,11 @@ pub async fn hear(cx: &Context, body: &Bytes) -> Result<Heard, Failure> {
             None
         }
         Err(Failure::Later { why, .. }) => Some(why),
+        // The rest of the message is no less true for it; the sweep finds what is new.
+        Err(Failure::Never { why, .. }) => {
+            warn!("What an event told of could not be verified: {why}");
+            None
+        }
         Err(failure) => return Err(failure),
     };
     Ok(Heard { records, missed })

@@ -23,5 +23,7 @@ mod variants;
 mod exposed;
 mod storm;
 mod sweeps;
+mod kept;
+mod waits;
 mod layout;
 mod bites;

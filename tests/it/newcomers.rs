@@ -10,8 +10,10 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use http::StatusCode;
 use rules::event::{Event, PinnedBase};
+use rules::trigger::Trigger;
 use sandbox::estate::VersionEvents;
 use seam::{Fault, Request, Response, Wire};
+use serde_json::json;
 
 use crate::desk::Desk;
 use crate::events::{
@@ -101,15 +103,17 @@ async fn the_sweep_asks_for_no_list_twice_and_is_the_only_one_who_asks() {
 struct NoLists {
     wire: Arc<dyn Wire>,
     ill: Arc<AtomicBool>,
+    says: (StatusCode, &'static str),
 }
 
 #[async_trait]
 impl Wire for NoLists {
     async fn send(&self, request: Request) -> Result<Response, Fault> {
         if self.ill.load(Ordering::SeqCst) && request.uri().path().ends_with("/versions") {
-            let body = r#"{"error":{"code":"ServiceUnavailable","message":"ill"}}"#;
+            let (status, code) = self.says;
+            let body = format!(r#"{{"error":{{"code":"{code}","message":"ill"}}}}"#);
             let (headers, body) = (http::HeaderMap::new(), seam::Body::full(body.into()));
-            return Ok(Response { status: StatusCode::SERVICE_UNAVAILABLE, headers, body });
+            return Ok(Response { status, headers, body });
         }
         self.wire.send(request).await
     }
@@ -120,7 +124,10 @@ async fn a_hint_that_azure_was_too_ill_to_verify_is_made_good_by_the_sweep() {
     let ill = Arc::new(AtomicBool::new(false));
     let spoiled = Arc::clone(&ill);
     let mut desk = Desk::spoiled(Spoil {
-        world: Box::new(move |wire| Arc::new(NoLists { wire, ill: spoiled })),
+        world: Box::new(move |wire| {
+            let says = (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable");
+            Arc::new(NoLists { wire, ill: spoiled, says })
+        }),
         ..Spoil::default()
     })
     .await;
@@ -136,6 +143,30 @@ async fn a_hint_that_azure_was_too_ill_to_verify_is_made_good_by_the_sweep() {
     desk.run_to(desk.now() + TimeDelta::days(1)).await;
 
     assert_eq!(triggers(&desk, CHILD, "9.0.0").await, 1, "{}", desk.story().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hint_that_may_not_be_verified_keeps_nobody_from_asking_for_a_rebuild() {
+    let ill = Arc::new(AtomicBool::new(false));
+    let spoiled = Arc::clone(&ill);
+    let mut desk = Desk::spoiled(Spoil {
+        world: Box::new(move |wire| {
+            let says = (StatusCode::FORBIDDEN, "AuthorizationFailed");
+            Arc::new(NoLists { wire, ill: spoiled, says })
+        }),
+        ..Spoil::default()
+    })
+    .await;
+    desk.run_to(desk.now() + TimeDelta::hours(2)).await;
+    ill.store(true, Ordering::SeqCst);
+    let rebuild = json!({ "specversion": "1.0", "id": "build-7", "source": "ci/pipelines/3",
+        "subject": CHILD, "type": "Goldsmith.RebuildRequested" });
+    let parent = written(&version_id(&desk, PARENT, "9.0.0"));
+
+    assert_eq!(hear(&desk, "both", &json!([rebuild, parent])).await, 200);
+
+    let asked = |it: &Event| matches!(it, Event::TriggerAccepted { trigger: Trigger::Person { by, .. } } if by == "ci/pipelines/3");
+    assert!(desk.events(CHILD).await.iter().any(asked), "{}", desk.story().await);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! What people ask for, at the worst moments.
 
 use chrono::TimeDelta;
+use ledger::{Draft, StreamName};
 use rules::event::Event;
 use rules::standing::Standing;
 use rules::state::Stage;
@@ -136,10 +137,50 @@ async fn requests_that_make_no_sense_get_a_reason() {
         ("images/rhel-9-base/revoke", r#"{"version":"77.0.0"}"#, 409),
         ("images/rhel-9-base/revoke", r#"{"version":"one"}"#, 400),
         ("images/rhel-9-base/hold", r#"{"becuase":"x"}"#, 400),
+        ("images/rhel-9-base/hold", r#"{"until":"+262142-12-31T23:59:59Z"}"#, 400),
+        ("images/rhel-9-base/hold", r#"{"until":"9999-01-01T00:00:00Z"}"#, 400),
+        ("images/rhel-9-base/hold", r#"{"until":"9998-12-31T23:59:59Z"}"#, 202),
+        (
+            "images/ubuntu-2204-base/pin",
+            r#"{"version":"1.7.0","until":"+10000-01-01T00:00:00Z"}"#,
+            400,
+        ),
         ("plans/0000/approve", "", 404),
         ("nothing/x/y", "", 404),
     ];
     for (path, body, expected) in cases {
         assert_eq!(desk.ask(path, body).await, expected, "{path} {body}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_was_deleted_and_is_back_can_be_taken_back() {
+    let mut desk = Desk::example().await;
+    let image = "ubuntu-2204-base";
+    let name = StreamName::Image(image.parse().unwrap());
+    desk.run_to(desk.now() + TimeDelta::hours(1)).await;
+    // A sweep has missed it, while somebody had deleted it and not restored it yet.
+    let version = "1.7.0".parse().unwrap();
+    let mut stream = desk.ledger.read(&name).await.unwrap();
+    let reasons = vec!["it was gone from the gallery".to_owned()];
+    let draft = Draft {
+        id: "sweep".to_owned(),
+        cause: "sweep".to_owned(),
+        by: "find_expired_versions".to_owned(),
+        at: desk.now(),
+        policy: String::new(),
+        events: vec![Event::VersionDeleted { version, reasons }],
+    };
+    desk.ledger.append(&mut stream, draft).await.unwrap();
+    assert!(!is_hidden(&desk, image, version).await);
+    let pin = format!(r#"{{"version":"{version}"}}"#);
+    assert_eq!(desk.ask(&format!("images/{image}/pin"), &pin).await, 202, "no sweep has met it");
+
+    let body = format!(r#"{{"version":"{version}","why":"a key leaked"}}"#);
+    assert_eq!(desk.ask(&format!("images/{image}/revoke"), &body).await, 202);
+    desk.run_to(desk.now() + TimeDelta::hours(1)).await;
+
+    assert!(is_hidden(&desk, image, version).await, "{}", desk.story().await);
+    let state = desk.state(&image.parse().unwrap()).await;
+    assert_eq!(state.versions[&version].standing, Standing::Revoked);
 }

@@ -14,7 +14,7 @@ pub const SNAPSHOT_EVERY: u64 = 16;
 
 /// To be raised when an event means something else to the state than before: every older
 /// snapshot is then ignored.
-const SNAPSHOT_FORMAT: u32 = 2;
+const SNAPSHOT_FORMAT: u32 = 3;
 
 #[derive(Serialize)]
 struct Written<'a> {

@@ -337,7 +337,7 @@ async fn a_snapshot_that_does_not_fit_is_not_believed() {
     let cases = [
         "{".to_owned(),
         "{}".to_owned(),
-        snapshot_with(&store, r#""v":2"#, r#""v":99"#).await,
+        snapshot_with(&store, r#""v":3"#, r#""v":99"#).await,
         snapshot_with(&store, &seq(SNAPSHOT_EVERY), &seq(0)).await,
         snapshot_with(&store, &seq(SNAPSHOT_EVERY), &seq(SNAPSHOT_EVERY - 1)).await,
         snapshot_with(&store, &head, &"0".repeat(64)).await,

@@ -103,11 +103,11 @@ pub fn judge(state: &State, verb: Verb, by: &str, request: &str, details: &Detai
             };
             let standing = state.versions.get(&version).map(|it| it.standing);
             match standing {
-                Some(Standing::Deleted) => return refuse("it is deleted"),
                 Some(Standing::Revoked) => return refuse("it is revoked already"),
                 None if !state.kept.contains_key(&version) => {
                     return refuse("neither the ledger nor the last sweep knows such a version");
                 }
+                // Somebody may have restored even one that is deleted, and it is offered again.
                 None | Some(_) => {}
             }
             record(Event::VersionRevoked { version, by, why }, format!("{version} is taken back"))
@@ -139,9 +139,8 @@ pub fn judge(state: &State, verb: Verb, by: &str, request: &str, details: &Detai
             let Some(version) = details.version else {
                 return refuse("say which `version` is pinned");
             };
-            let known =
-                state.versions.get(&version).is_some_and(|it| it.standing != Standing::Deleted);
-            if !known && !state.kept.contains_key(&version) {
+            // One that was deleted may be back, and is kept best before a sweep meets it.
+            if !state.versions.contains_key(&version) && !state.kept.contains_key(&version) {
                 return refuse("neither the ledger nor the last sweep knows such a version");
             }
             let until = details.until;

@@ -12,17 +12,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::Retention;
 use crate::event::Retirement;
-use crate::in_use::{InUse, Use};
+use crate::in_use::InUse;
 use crate::standing::Standing;
+use crate::state::GivenUp;
 use crate::{ImageName, Region, VersionNumber};
 
 pub mod cap;
 mod good;
+mod against;
 
+use against::{blocks_every_stage, blocks_stage, does_not_block};
 use good::Good;
-
-/// The most uses that one verdict names.
-const MOST_NAMED: usize = 5;
 
 /// What is known about the versions of one image.
 #[derive(Clone, Debug)]
@@ -54,6 +54,10 @@ pub struct VersionFacts {
     pub superseded_at: Option<DateTime<Utc>>,
     pub deprecated_at: Option<DateTime<Utc>>,
     pub pinned: Option<Pin>,
+    /// Azure does not delete it before then.
+    pub protected_until: Option<DateTime<Utc>>,
+    /// The stages that could not be carried out before.
+    pub given_up: BTreeMap<Retirement, GivenUp>,
     /// The images whose current good version was built from this one.
     pub base_of: Vec<ImageName>,
 }
@@ -281,11 +285,7 @@ fn after(facts: &Facts, stage: Retirement, (event, at): (&str, DateTime<Utc>), d
         let because = format!("{since}, and {days} days later lie beyond the calendar");
         return Due::NotYet { because };
     };
-    let done = match stage {
-        Retirement::Deprecate => "deprecated",
-        Retirement::Trim => "trimmed",
-        Retirement::Delete => "deleted",
-    };
+    let done = participle(stage);
     match due_at <= facts.now {
         true => Due::Now {
             stage,
@@ -295,99 +295,19 @@ fn after(facts: &Facts, stage: Retirement, (event, at): (&str, DateTime<Utc>), d
     }
 }
 
-/// What speaks against doing anything to the version.
-fn blocks_every_stage(
-    policy: &Retention,
-    facts: &Facts,
-    good: &Good,
-    version: &VersionFacts,
-) -> Vec<String> {
-    let mut reasons = Vec::new();
-    if !version.ours && !policy.adopt {
-        reasons.push("Goldsmith did not make it, and `retention.adopt` is false".to_owned());
-    }
-    if version.in_a_run {
-        reasons.push("a run is under way with it".to_owned());
-    }
-    if version.provisioned == Provisioned::InProgress {
-        reasons.push("something is being done to it on Azure".to_owned());
-    }
-    if let Some(pin) = &version.pinned {
-        match pin.until {
-            None => reasons.push(format!("it is pinned: {}", pin.why)),
-            Some(until) if until > facts.now => {
-                reasons.push(format!("it is pinned until {}: {}", day(until), pin.why));
-            }
-            Some(_) => {}
-        }
-    }
-    reasons.extend(good.protects(version.number));
-    reasons
-}
-
-/// What speaks against `stage` in particular. Nothing does against deprecating, which only stops
-/// offering the version: who uses it goes on doing so.
-fn blocks_stage(
-    stage: Retirement,
-    facts: &Facts,
-    good: &Good,
-    version: &VersionFacts,
-) -> Vec<String> {
-    let home_stays = match stage {
-        Retirement::Deprecate => return Vec::new(),
-        Retirement::Trim => true,
-        Retirement::Delete => false,
-    };
-    let mut reasons: Vec<String> = Vec::new();
-    let uses: Vec<&Use> = facts.in_use.of(version.number).collect();
-    let named = uses.iter().take(MOST_NAMED);
-    reasons.extend(named.map(|it| format!("in use by {}: {}", it.by, it.why)));
-    if uses.len() > MOST_NAMED {
-        reasons.push(format!("in use by {} more", uses.len() - MOST_NAMED));
-    }
-    if !version.base_of.is_empty() {
-        let children: Vec<&str> = version.base_of.iter().map(ImageName::as_str).collect();
-        let children = children.join(", ");
-        reasons.push(format!("the current version of {children} is built from it"));
-    }
-
-    // Short of good ones, an older version that once was good is the only way back.
-    let once_good = matches!(version.standing, Standing::Deprecated | Standing::Trimmed)
-        && version.provisioned == Provisioned::Succeeded;
-    if once_good {
-        reasons.extend(good.is_short_without(version, home_stays.then_some(&facts.home)));
-    }
-    reasons
-}
-
-/// The other side of a stage's reasons.
-fn does_not_block(stage: Retirement, good: &Good, version: &VersionFacts) -> Vec<String> {
-    let mut reasons = Vec::new();
-    let staying: Vec<String> = good.staying().iter().rev().map(ToString::to_string).collect();
-    match staying.is_empty() {
-        true => reasons.push("there are no good versions that it could be one of".to_owned()),
-        false => reasons.push(format!("the good versions that stay are {}", staying.join(", "))),
-    }
-    match stage {
-        Retirement::Deprecate => {}
-        Retirement::Trim | Retirement::Delete => {
-            reasons.push(
-                "every declared scope was read, and nothing in them uses it; no child image's \
-                 current version is built from it"
-                    .to_owned(),
-            );
-        }
-    }
-    let pin = if version.pinned.is_some() { "its pin has ended" } else { "it is not pinned" };
-    reasons.push(pin.to_owned());
-    reasons
-}
-
 const fn verb(stage: Retirement) -> &'static str {
     match stage {
         Retirement::Deprecate => "deprecate",
         Retirement::Trim => "trim",
         Retirement::Delete => "delete",
+    }
+}
+
+const fn participle(stage: Retirement) -> &'static str {
+    match stage {
+        Retirement::Deprecate => "deprecated",
+        Retirement::Trim => "trimmed",
+        Retirement::Delete => "deleted",
     }
 }
 

@@ -16,6 +16,10 @@ use chrono_tz::{GapInfo, Tz};
 
 use crate::catalog::{CronSchedule, PatchTuesday, Schedule};
 
+mod backlog;
+
+pub use backlog::due;
+
 /// The most occurrences that [`occurrences`] returns at once; a longer row is judged in parts.
 pub const MOST_OCCURRENCES: usize = 1000;
 

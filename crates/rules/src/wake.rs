@@ -102,6 +102,27 @@ impl Function {
     }
 }
 
+/// After so many failed tries of one wish, over about nine hours, it is given up.
+const MOST_FAILURES: u32 = 24;
+
+/// A wish that was woken so often, over half a day, is given up sooner.
+const MOST_WAKES: u32 = 16;
+
+/// After so many failed tries in a row, over a quarter of an hour: what has waited long, and meets a
+/// bad minute of Azure, has not failed for half a day.
+const FAILURES_OF_A_WOKEN: u32 = 5;
+
+/// Whether a wish is given up whose last tries failed, so many in a row, and which was woken so often.
+pub fn is_given_up(failures: u32, generation: u32) -> bool {
+    failures >= MOST_FAILURES || (was_woken_often(generation) && failures >= FAILURES_OF_A_WOKEN)
+}
+
+/// Whether it has been owed for so long that even to wait for others counts as a failure: they may
+/// never end.
+pub fn was_woken_often(generation: u32) -> bool {
+    generation >= MOST_WAKES
+}
+
 impl fmt::Display for Function {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
@@ -155,4 +176,26 @@ pub enum Subject {
 pub struct Wake {
     pub task: Task,
     pub subject: Subject,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_waited_long_is_given_up_after_failures_in_a_row_and_not_after_the_first() {
+        let table = [
+            ((0, 0), false),
+            ((23, 0), false),
+            ((24, 0), true),
+            ((23, 15), false),
+            ((0, 16), false),
+            ((4, 16), false),
+            ((5, 16), true),
+            ((0, 1000), false),
+        ];
+        for ((failures, generation), expected) in table {
+            assert_eq!(is_given_up(failures, generation), expected, "{failures} {generation}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use proptest::prelude::*;
 
 use super::*;
+use crate::in_use::Use;
 
 mod cap;
 mod good;
@@ -47,6 +48,8 @@ fn standing(text: &str, standing: Standing) -> VersionFacts {
         superseded_at: None,
         deprecated_at: None,
         pinned: None,
+        protected_until: None,
+        given_up: BTreeMap::new(),
         base_of: vec![],
     }
 }

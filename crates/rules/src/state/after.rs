@@ -292,9 +292,7 @@ impl State {
             }
             Event::VersionRevoked { version, by, why } => {
                 let reason = format!("revoked by {by}: {why}");
-                if let Err(because) = self.revoke(*version, reason, stamp) {
-                    return wrong(because);
-                }
+                self.revoke(*version, reason, stamp);
             }
 
             Event::VersionsJudged { kept } => {
@@ -324,7 +322,7 @@ impl State {
             }
             Event::VersionDeprecated { version, reasons } => {
                 let known = self.version_mut(*version);
-                known.retiring = None;
+                known.retired(Retirement::Deprecate);
                 known.deprecated_at.get_or_insert(stamp.at);
                 if matches!(known.standing, Standing::Passed | Standing::Released) {
                     known.standing = Standing::Deprecated;
@@ -336,14 +334,14 @@ impl State {
                     return wrong("it is not due");
                 }
                 let known = self.version_mut(*version);
-                known.retiring = None;
+                known.retired(Retirement::Trim);
                 if known.standing == Standing::Deprecated {
                     known.standing = Standing::Trimmed;
                 }
             }
             Event::VersionDeleted { version, reasons } => {
                 let known = self.version_mut(*version);
-                known.retiring = None;
+                known.retired(Retirement::Delete);
                 known.standing = Standing::Deleted;
                 known.reasons = reasons.clone();
                 self.kept.remove(version);

@@ -53,27 +53,16 @@ impl State {
         }
     }
 
-    /// Takes `version` back from everybody, for good.
-    ///
-    /// # Errors
-    /// What is wrong with that, when it is deleted.
-    pub(super) fn revoke(
-        &mut self,
-        version: VersionNumber,
-        reason: String,
-        stamp: Stamp,
-    ) -> Result<(), &'static str> {
+    /// Takes `version` back from everybody, for good; one that was deleted too, since somebody may
+    /// have restored it.
+    pub(super) fn revoke(&mut self, version: VersionNumber, reason: String, stamp: Stamp) {
         self.end(version, stamp);
         let known = self.version_mut(version);
-        if known.standing == Standing::Deleted {
-            return Err("it is deleted");
-        }
         known.standing = Standing::Revoked;
         known.gate_passed = false;
         known.condemned_at = Some(stamp.at);
         known.reasons = vec![reason.clone()];
         known.retiring = Some(hide_now(vec![reason], stamp));
-        Ok(())
     }
 
     /// Ends what the task was about, since its step can never succeed.
@@ -89,11 +78,9 @@ impl State {
             return Err("nobody wants it any more");
         };
         match wake.subject {
-            Subject::Opening => {
-                self.pending.clear();
-                self.opening = None;
-                self.failures_in_a_row += 1;
-            }
+            // Its triggers are refused one by one, each with the reason. They are no failed runs: when
+            // what keeps the run from opening is cured, the next trigger opens one.
+            Subject::Opening => return Err("the triggers that wait for it are not accounted for"),
             Subject::Run(version) => {
                 let there = self.run(version).is_some_and(|run| may_have_published(&run.stage));
                 self.fail(version, reason, there, stamp);
@@ -101,9 +88,14 @@ impl State {
             Subject::Build(version) => self.tidying.retain(|it| it.version != version),
             Subject::Retirement(version) => {
                 let known = self.version_mut(version);
+                let condemned = known.is_condemned();
+                let stage = known.retiring.as_ref().map(|it| it.stage);
+                if let Some(stage) = stage.filter(|it| !condemned || *it != Retirement::Deprecate) {
+                    known.remember_given_up(stage, reason, stamp);
+                }
                 // The wish that nobody gets an unproven version is never given up, not even when it
                 // was to be deleted.
-                if let (true, Some(retiring)) = (known.is_condemned(), &mut known.retiring) {
+                if let (true, Some(retiring)) = (condemned, &mut known.retiring) {
                     retiring.tries += 1;
                     let due = stamp.at + HIDE_AGAIN_AFTER.max(again_after(retiring.tries));
                     let (seq, generation) = (stamp.seq, 0);

@@ -173,6 +173,9 @@ pub struct Version {
     /// The scan report it was judged by.
     pub report: Option<String>,
     pub retiring: Option<Retiring>,
+    /// The stages of retirement that were given up; each is wanted again later than the time before.
+    #[serde(default)]
+    pub given_up: BTreeMap<Retirement, GivenUp>,
 }
 
 /// A stage of retirement that is under way.
@@ -187,6 +190,17 @@ pub struct Retiring {
     #[serde(default)]
     pub tries: u32,
     pub task: Task,
+}
+
+/// A stage of retirement that could not be carried out, however often it was tried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GivenUp {
+    /// How often in a row it was given up.
+    pub times: u32,
+    /// When it was given up last, and why.
+    pub at: DateTime<Utc>,
+    pub why: String,
 }
 
 /// A build that is to be cleaned up.

@@ -114,6 +114,7 @@ impl Version {
             gate_passed: false,
             report: None,
             retiring: None,
+            given_up: Default::default(),
         }
     }
 }

@@ -562,7 +562,7 @@ proptest! {
         for mut event in events {
             if let Event::StepFailed { seq, function, .. } = &mut event
                 && let Some(wish) = story.state.wants().into_iter().find(|it| {
-                    matches!(it.subject, Subject::Run(_) | Subject::Retirement(_))
+                    matches!(it.subject, Subject::Opening | Subject::Run(_) | Subject::Retirement(_))
                 })
             {
                 (*seq, *function) = (wish.task.seq, wish.task.function);

@@ -2,12 +2,16 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Claim, State};
+use super::{Claim, Stage, State};
 use crate::event::Operation;
 use crate::wake::{Function, Subject, Task, Wake};
 
 /// A step that looks but once has answered after so long.
 const ANSWERS_WITHIN: TimeDelta = TimeDelta::minutes(10);
+
+/// So long at most a report is waited for before the chain of looks for it counts as broken: it may
+/// be waited for for a week, of which a look every few minutes says nothing.
+const LONGEST_SILENCE: TimeDelta = TimeDelta::hours(12);
 
 impl State {
     /// Every message that must be sent. Sending one twice does no harm: it has the same id.
@@ -44,11 +48,23 @@ impl State {
         })
     }
 
-    /// What has been due for longer than its function's patience: a message was lost, or its
-    /// chain of looks broke off.
+    /// Until when nothing is wrong with a wish that is not fulfilled: what it waits for may come by
+    /// then.
+    pub fn waits_until(&self, wake: &Wake) -> Option<DateTime<Utc>> {
+        let Subject::Run(version) = wake.subject else { return None };
+        match self.run(version)?.stage {
+            Stage::ScanRequested { due_by, .. } => Some(due_by),
+            _ => None,
+        }
+    }
+
+    /// What has been due for longer than its function's patience and what it waits for: a message
+    /// was lost, or its chain of looks broke off.
     pub fn overdue(&self, now: DateTime<Utc>) -> Vec<Wake> {
         let late = |wake: &Wake| {
-            let patience = wake.task.function.patience();
+            let wait = self.waits_until(wake).map(|it| it - wake.task.due).unwrap_or_default();
+            let wait = wait.clamp(TimeDelta::zero(), LONGEST_SILENCE);
+            let patience = wake.task.function.patience() + wait;
             wake.task.due.checked_add_signed(patience).is_some_and(|it| now > it)
         };
         self.wants().into_iter().filter(late).collect()
@@ -121,5 +137,67 @@ impl State {
             )
             .chain(self.children.iter_mut().map(|it| &mut it.task))
             .chain(self.notices.iter_mut().map(|it| &mut it.task))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Event, PinnedBase};
+    use crate::state::Stamp;
+
+    fn at(minute: i64) -> DateTime<Utc> {
+        let start: DateTime<Utc> = "2026-09-08T00:00:00Z".parse().unwrap();
+        start + TimeDelta::minutes(minute)
+    }
+
+    /// A run whose report was asked for at minute 0 and may come for so many.
+    fn waiting(minutes: i64) -> State {
+        let version = "1.0.0".parse().unwrap();
+        let base = PinnedBase::Platform { version: "1.2.3".to_owned() };
+        let (why, spec, template) = ("base".to_owned(), "spec".to_owned(), "web-1-0-0".to_owned());
+        let trigger = crate::trigger::Trigger::Base { version: "1.2.3".to_owned() };
+        let triggers = vec![trigger.id()];
+        let story = [
+            Event::ImageAdopted {},
+            Event::TriggerAccepted { trigger },
+            Event::RunOpened { version, triggers, why, base, spec, template },
+            Event::TemplateRequested { version, look_at: at(0) },
+            Event::BuildStarted { version, look_at: at(0) },
+            Event::ImageBuilt { version, minutes: 15, staging_group: None },
+            Event::ScanRequested { version, report: "inbox".to_owned(), due_by: at(minutes) },
+        ];
+        let numbered = story.iter().zip(1..);
+        numbered.fold(State::default(), |state, (event, seq)| {
+            state.after(Stamp { seq, at: at(0) }, event).unwrap()
+        })
+    }
+
+    #[test]
+    fn a_report_is_overdue_when_it_is_and_its_chain_of_looks_within_half_a_day() {
+        let table = [(1, 46), (60, 105), (720, 765), (10_080, 765)];
+        for (within, overdue) in table {
+            let state = waiting(within);
+            assert_eq!(state.overdue(at(overdue)), [], "{within}");
+            assert_eq!(state.overdue(at(overdue + 1)).len(), 1, "{within}");
+        }
+    }
+
+    #[test]
+    fn a_report_that_may_take_a_week_is_looked_for_again_a_dozen_times() {
+        let mut state = waiting(10_080);
+        let mut woken = 0;
+        for minute in (0..10_080).step_by(15) {
+            for wish in state.overdue(at(minute)) {
+                assert_eq!(state.waits_until(&wish), Some(at(10_080)));
+                woken += 1;
+                let (seq, function) = (wish.task.seq, wish.task.function);
+                let event = Event::RunWoken { seq, function, generation: woken };
+                let stamp = Stamp { seq: 7 + u64::from(woken), at: at(minute) };
+                state = state.after(stamp, &event).unwrap();
+            }
+        }
+
+        assert_eq!(woken, 12);
     }
 }

@@ -63,6 +63,53 @@ fn what_speaks_against_every_stage_keeps_a_version() {
 }
 
 #[test]
+fn what_azure_protects_is_not_deleted_before_its_day() {
+    let due = || deprecated("1.0.0", "2026-05-02");
+    let stage = |version: VersionFacts| {
+        let facts = gallery([version, released("2.0.0"), released("2.1.0")]);
+        let verdict = judge(&policy(), &facts).remove(&number("1.0.0")).unwrap();
+        (verdict.stage(), verdict.reasons()[0].clone())
+    };
+    let protected = |day| VersionFacts { protected_until: Some(noon(day)), ..due() };
+
+    assert_eq!(stage(protected("2026-07-01")).0, Some(Retirement::Delete));
+    let (trimmed, _) = stage(protected("2026-07-02"));
+    assert_eq!(trimmed, Some(Retirement::Trim), "what is not home may still go");
+    let mut at_home = protected("2026-07-02");
+    at_home.regions.remove(&region("northeurope"));
+    let (kept, because) = stage(at_home);
+    assert_eq!(kept, None);
+    assert_eq!(because, "Azure protects it from deletion until 2026-07-02");
+}
+
+#[test]
+fn what_was_given_up_is_kept_until_it_is_tried_again_and_says_why() {
+    let mut due = deprecated("1.0.0", "2026-05-02");
+    due.regions.remove(&region("northeurope"));
+    let given_up = |stage, times, day| {
+        let given_up = GivenUp { times, at: noon(day), why: "it is locked".to_owned() };
+        let version = VersionFacts { given_up: [(stage, given_up)].into(), ..due.clone() };
+        let facts = gallery([version, released("2.0.0"), released("2.1.0")]);
+        judge(&policy(), &facts).remove(&number("1.0.0")).unwrap()
+    };
+
+    let kept = given_up(Retirement::Delete, 2, "2026-06-30");
+    assert_eq!(kept.stage(), None);
+    let because = "it could not be deleted on 2026-06-30, which is tried again from 2026-07-02: it is \
+                   locked";
+    assert_eq!(kept.reasons()[0], because);
+    let table = [
+        (Retirement::Delete, 1, "2026-06-30"),
+        (Retirement::Delete, 2, "2026-06-29"),
+        (Retirement::Trim, 9, "2026-06-30"),
+    ];
+    for (stage, times, day) in table {
+        let verdict = given_up(stage, times, day);
+        assert_eq!(verdict.stage(), Some(Retirement::Delete), "{stage:?} {times} {day}");
+    }
+}
+
+#[test]
 fn a_version_of_another_maker_is_treated_alike_when_it_is_adopted() {
     let version = VersionFacts { ours: false, ..released("1.0.0").superseded("2026-01-01") };
     let facts = gallery([version, released("2.0.0"), released("2.1.0")]);
