@@ -206,17 +206,7 @@ impl State {
                     Stage::Replicated { ring: r, .. } | Stage::Releasing { ring: r } => r == ring,
                     _ => false,
                 };
-                let run = self.in_stage(*version, event, waits)?;
-                let since = match run.stage {
-                    Stage::Replicated { since, .. } => since,
-                    _ => stamp.at,
-                };
-                // What time alone ends waits for its time; the rest waits for a person.
-                run.stage = match until {
-                    Some(_) => Stage::Replicated { ring: *ring, since },
-                    None => Stage::Paused { ring: *ring, since, because: because.clone() },
-                };
-                run.task = until.map(|until| later(Function::ReleaseVersion, until));
+                self.in_stage(*version, event, waits)?.pause(*ring, because, *until, stamp);
             }
             Event::RingReleased { version, ring, name: _, regions } => {
                 let asked = |it: &Stage| matches!(it, Stage::Releasing { ring: r } if r == ring);
@@ -272,6 +262,9 @@ impl State {
             }
             Event::ImageHeld { by, why, until } => {
                 self.hold = Some(Hold { by: by.clone(), why: why.clone(), until: *until });
+                if let Some(run) = &mut self.releasing {
+                    run.judge_again(stamp);
+                }
             }
             Event::ImageResumed { by: _ } => {
                 if self.hold.take().is_none() {

@@ -148,6 +148,9 @@ pub enum Stage {
         ring: usize,
         since: DateTime<Utc>,
         because: String,
+        /// True after the ring was asked for: what came of that wants a person, whoever looks.
+        #[serde(default)]
+        asked: bool,
     },
 }
 
