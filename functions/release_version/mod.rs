@@ -20,6 +20,9 @@ const WAIT_FOR_OTHERS: TimeDelta = TimeDelta::minutes(2);
 /// How long to wait for what time alone does not bring.
 const LOOK_EVERY: TimeDelta = TimeDelta::minutes(5);
 
+/// Why a ring waits for a person from whose regions somebody else has taken the version.
+const TAKEN_OUT: &str = "somebody else has taken it out there; bring it back, and approve the ring";
+
 /// Judges the ring by what was just read, and lifts its regions.
 pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     let image = visit.policy()?.clone();
@@ -34,7 +37,9 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     let target = run.version.to_string();
 
     let version = cx.arm.version(&id).await?;
-    let completed = version_body::completed(&version);
+    let taken_out = version_body::taken_out(&version, &planned.regions);
+    let mut completed = version_body::completed(&version);
+    completed.retain(|it| !taken_out.contains(it));
     let gate = judge_image::judge(cx, &image, &run).await?;
     let held = visit.state().hold.as_ref().filter(|it| it.until.is_none_or(|until| cx.now < until));
     let verdict = rings::may_release(
@@ -55,12 +60,15 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         Verdict::NotYet { until: Some(until), .. } => return Ok(Done::LookAgain(until)),
         Verdict::NotYet { until: None, because } => {
             let replicates = planned.regions.iter().any(|it| !completed.contains(it));
-            if replicates {
+            if replicates && taken_out.is_empty() {
                 return Ok(Done::LookAgain(cx.now + LOOK_EVERY));
             }
+            let (because, until) = match taken_out.is_empty() {
+                true => (because, held.and_then(|it| it.until)),
+                false => (format!("{because}: {TAKEN_OUT}"), None),
+            };
             let notice = cx.notice(format!("{target} waits at ring `{}`: {because}", planned.name));
             let version = run.version;
-            let until = held.and_then(|it| it.until);
             let paused = Event::ReleasePaused { version, ring, because, until };
             return Ok(Done::Record([paused].into_iter().chain(notice).collect()));
         }

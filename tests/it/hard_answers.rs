@@ -17,6 +17,7 @@ use crate::desk::{Desk, root};
 use crate::spoiled::Spoil;
 
 mod overdue;
+mod taken_out;
 
 /// The image whose answers are changed. Its gallery is empty: its base is the first reason to build.
 const IMAGE: &str = "sles-15";
