@@ -14,6 +14,9 @@ const USUAL_MINUTES: i64 = 16;
 /// How long to wait before a template that is not ready is looked at again.
 const LOOK_EVERY: TimeDelta = TimeDelta::seconds(30);
 
+/// A template is ready within a minute (recorded); one that is not after so long never will be.
+const READY_WITHIN: TimeDelta = TimeDelta::hours(3);
+
 /// Asks for the run at once: a template that is not ready refuses it, and nothing has happened.
 /// But a run has no name by which Azure would know it again, so it is never asked for a second time
 /// before the template was read.
@@ -85,17 +88,24 @@ async fn look(cx: &Context, visit: &Visit, run: &Run) -> Result<Seen, Failure> {
     if template.last_run.is_some() {
         return Ok(Seen::Ran);
     }
+    let deadline = run.template_requested_at.unwrap_or(run.opened_at) + READY_WITHIN;
     Ok(match template.provisioning {
         Provisioning::Succeeded => Seen::Ready,
         Provisioning::Failed | Provisioning::Canceled => {
             let why = template.error.unwrap_or_else(|| "Image Builder does not say why".to_owned());
             Seen::Failed(format!("the template of {} could not be made: {why}", visit.image))
         }
-        Provisioning::Creating
+        ref state @ (Provisioning::Creating
         | Provisioning::Updating
         | Provisioning::Deleting
         | Provisioning::Migrating
-        | Provisioning::Other(_) => Seen::NotReady,
+        | Provisioning::Other(_)) => {
+            if cx.now < deadline {
+                return Ok(Seen::NotReady);
+            }
+            let (template, hours) = (&run.template, READY_WITHIN.num_hours());
+            Seen::Failed(format!("its template `{template}` is still {state} after {hours} hours"))
+        }
     })
 }
 

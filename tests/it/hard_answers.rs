@@ -16,6 +16,7 @@ use crate::changed::{Asked, Change, Changed, Heard};
 use crate::desk::{Desk, root};
 use crate::spoiled::Spoil;
 
+mod never_ready;
 mod overdue;
 mod taken_out;
 

@@ -85,6 +85,7 @@ impl State {
             Event::TemplateRequested { version, look_at } => {
                 let run = self.in_stage(*version, event, |it| *it == Stage::Opened)?;
                 run.stage = Stage::TemplateRequested;
+                run.template_requested_at = Some(stamp.at);
                 run.task = Some(later(Function::StartBuild, *look_at));
             }
             Event::BuildStarted { version, look_at } => {
