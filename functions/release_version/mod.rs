@@ -1,12 +1,12 @@
 //! Releases one ring: its regions' exclusion is lifted, when they are Completed, baked, not held,
 //! approved where that is wanted, and when the gate still passes the version.
 
-use arm::Provisioning;
+use arm::{Provisioning, Version, VersionIntent};
 use chrono::TimeDelta;
-use rules::event::{Event, Operation};
+use rules::event::{Event, Operation, Outcome};
 use rules::rings::{self, RingFacts, Verdict};
 use rules::standing::Standing;
-use rules::state::Stage;
+use rules::state::{Claim, Stage};
 
 use crate::step::Settled;
 use crate::{Context, Done, Failure, Intent, Step, Visit, judge_image, tags, version_body};
@@ -55,6 +55,11 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
             gate: &gate,
         },
     );
+    if let (Verdict::NotYet { .. }, Some(open)) = (&verdict, visit.state().intents.get(&target)) {
+        let flags = rings::flags(&run.plan, Some(ring), &version.location);
+        let asked = version_body::with_flags(&version, &flags, version.tags.clone());
+        return Ok(unanswered(cx, visit, &version, &asked, open.operation, ring));
+    }
     let reasons = match verdict {
         Verdict::Go { reasons } => reasons,
         Verdict::NotYet { until: Some(until), .. } => return Ok(Done::LookAgain(until)),
@@ -112,4 +117,33 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         Settled::Accepted(_, settled) => Ok(Done::Record(vec![settled, requested()])),
         Settled::Refused(error, settled) => Err(Failure::from(error).with(vec![settled])),
     }
+}
+
+/// What came of a release that was sent and not answered is known before anything keeps it back: it
+/// has perhaps happened, and nobody else would find out.
+fn unanswered(
+    cx: &Context,
+    visit: &Visit,
+    version: &Version,
+    asked: &VersionIntent,
+    operation: Operation,
+    ring: usize,
+) -> Done {
+    let target = version.number.to_string();
+    if version_body::carries(version, asked) {
+        let settled = Settled::seen(&target, operation);
+        let look_at = cx.now + LOOK_AFTER;
+        let requested = Event::ReleaseRequested { version: version.number, ring, look_at };
+        return Done::Record(vec![settled, requested]);
+    }
+    if let Claim::NotBefore(at) = visit.state().claim(&target, cx.now) {
+        return Done::LookAgain(at);
+    }
+    if !version_body::is_settled(version) {
+        return Done::LookAgain(cx.now + WAIT_FOR_OTHERS);
+    }
+    let because = "the version was read again, and shows nothing of it".to_owned();
+    let outcome = Outcome::Unknown { because };
+    let events = vec![Event::EffectSettled { target, operation, outcome }];
+    Done::RecordAndLookAgain { events, at: cx.now }
 }

@@ -21,6 +21,7 @@ mod newcomers;
 mod people;
 mod variants;
 mod exposed;
+mod superseded;
 mod storm;
 mod sweeps;
 mod layout;

@@ -2,8 +2,23 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{LAST, Run, Stage, Stamp};
+use super::{LAST, Run, Stage, Stamp, State};
 use crate::wake::{Function, Task};
+
+impl State {
+    /// Whether a ring is perhaps being released now: it was asked for, or a write of its version is
+    /// unanswered. What came of that is known before another run takes its place.
+    pub fn is_releasing(&self) -> bool {
+        let Some(run) = &self.releasing else { return false };
+        match run.stage {
+            Stage::Releasing { .. } => true,
+            Stage::Replicated { .. } => self.intents.contains_key(&run.version.to_string()),
+            // What is unanswered before the rings hides the version; and nothing is, once it waits
+            // for a person.
+            _ => false,
+        }
+    }
+}
 
 impl Run {
     /// Waits until `ring` may be released: its bake time counts from `stamp`. Past the last ring

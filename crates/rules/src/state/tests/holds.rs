@@ -115,3 +115,29 @@ fn nobody_is_woken_for_a_run_that_is_not_between_its_rings() {
 
     assert_eq!(story.then(held(None)).then(resumed()).wants(), wants);
 }
+
+#[test]
+fn a_ring_is_perhaps_being_released_from_its_intent_until_what_came_of_it_is_known() {
+    let (version, target, look_at) = (number("1.0.0"), "1.0.0".to_owned(), start());
+    let operation = Operation::UpdateVersion;
+    let intent = Event::IntentRecorded {
+        target: target.clone(),
+        operation,
+        intent: "release it".to_owned(),
+        evidence: Vec::new(),
+        send_before: start(),
+    };
+    let outcome = Outcome::Unknown { because: "it was read again".to_owned() };
+    let settled = Event::EffectSettled { target, operation, outcome };
+    let releasing = |story: &Story| story.state.is_releasing();
+
+    let before = story().triggered(0).opened("1.0.0").passed("1.0.0");
+    assert!(!releasing(&before.then(intent.clone())), "it replicates, hidden");
+    let unanswered = waiting().then(intent);
+    assert!(!releasing(&waiting()) && releasing(&unanswered));
+    assert!(!releasing(&unanswered.clone().then(settled.clone())), "nothing came of it");
+    let asked =
+        unanswered.then(settled).then(Event::ReleaseRequested { version, ring: 0, look_at });
+    assert!(releasing(&asked));
+    assert!(!releasing(&asked.then(paused(0, None))));
+}
