@@ -22,6 +22,7 @@ mod people;
 mod variants;
 mod exposed;
 mod superseded;
+mod coalesced;
 mod storm;
 mod sweeps;
 mod layout;
