@@ -35,7 +35,7 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
             }
             Seen::Ready => {}
             Seen::NotReady => return Ok(Done::LookAgain(cx.now + LOOK_EVERY)),
-            Seen::Failed(reason) => return failed(cx, &run, reason, Vec::new()),
+            Seen::Failed(reason) => return failed(cx, visit, &run, reason, Vec::new()),
         }
     }
 
@@ -64,7 +64,7 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
             let at = cx.now + LOOK_EVERY;
             Ok(Done::RecordAndLookAgain { events: vec![settled], at })
         }
-        Ok(Seen::Failed(reason)) => failed(cx, &run, reason, vec![settled]),
+        Ok(Seen::Failed(reason)) => failed(cx, visit, &run, reason, vec![settled]),
         Err(failure) => Err(failure.with(vec![settled])),
     }
 }
@@ -115,10 +115,12 @@ fn started(cx: &Context, visit: &Visit, run: &Run) -> Event {
     Event::BuildStarted { version: run.version, look_at }
 }
 
-fn failed(cx: &Context, run: &Run, reason: String, mut events: Vec<Event>) -> Step {
+/// A run that was asked for and never answered may have begun, and publish a version.
+fn failed(cx: &Context, visit: &Visit, run: &Run, reason: String, answered: Vec<Event>) -> Step {
     let version = run.version;
-    events.extend(cx.notice(format!("{version} was not built: {reason}")));
-    let (published, staging_group) = (false, None);
-    events.push(Event::BuildFailed { version, reason, published, staging_group });
-    Ok(Done::Record(events))
+    let published = answered.is_empty() && visit.state().may_have_published(run);
+    let failed =
+        Event::BuildFailed { version, reason: reason.clone(), published, staging_group: None };
+    let notice = cx.notice(format!("{version} was not built: {reason}"));
+    Ok(Done::Record(answered.into_iter().chain(notice).chain([failed]).collect()))
 }

@@ -1,7 +1,6 @@
 //! The one transition function: one match over every event, live and on replay. What a run is made
 //! of when it opens, waits, ends or is retired stands beside it.
 
-use super::ending::may_have_published;
 use super::retiring::hide_now;
 use super::{
     ChildrenDue, Claim, Hold, LAST, Notice, OpenIntent, Pin, Plan, Run, Stage, Stamp, State,
@@ -228,7 +227,7 @@ impl State {
             }
             Event::RunFailed { version, reason } => {
                 let Some(run) = self.run(*version) else { return wrong("no such run is open") };
-                let there = may_have_published(&run.stage);
+                let there = self.may_have_published(run);
                 self.fail(*version, reason, there, stamp);
             }
 

@@ -8,6 +8,7 @@ use crate::catalog::Moment;
 use crate::event::{Event, Outcome};
 use crate::wake::{Function, Subject};
 
+mod endings;
 mod holds;
 
 /// A stream in the making: each call is an entry of its own, a minute after the one before.
