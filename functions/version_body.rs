@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arm::{RegionIntent, ReplicationState, Version, VersionIntent};
+use arm::{Provisioning, RegionIntent, ReplicationState, Version, VersionIntent};
 use rules::Region;
 use rules::rings::RegionFlags;
 
@@ -79,6 +79,21 @@ pub fn carries(version: &Version, intent: &VersionIntent) -> bool {
 pub fn is_hidden(version: &Version) -> bool {
     version.exclude_from_latest
         && version.target_regions.iter().all(|it| it.exclude_from_latest != Some(false))
+}
+
+/// True when Azure is not changing it any more.
+pub fn is_settled(version: &Version) -> bool {
+    matches!(version.provisioning, Provisioning::Succeeded | Provisioning::Failed)
+}
+
+/// Those of `wanted` that it has been taken out of: Azure itself never leaves a region out.
+pub fn taken_out<'a>(
+    version: &Version,
+    wanted: impl IntoIterator<Item = &'a Region>,
+) -> Vec<Region> {
+    let is_there = |region: &Region| version.target_regions.iter().any(|it| it.region == *region);
+    let taken_out = wanted.into_iter().filter(|it| is_settled(version) && !is_there(it));
+    taken_out.cloned().collect()
 }
 
 /// The regions where its replication is Completed. Succeeded does not say that.

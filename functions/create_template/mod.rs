@@ -38,8 +38,12 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
 async fn open_run(cx: &Context, visit: &mut Visit) -> Step {
     let image = visit.policy()?.clone();
     let served = served_already(visit);
-    if !served.is_empty() {
+    if served.len() == visit.state().pending.len() {
         return Ok(Done::Record(served));
+    }
+    if !served.is_empty() {
+        // The wish is the same for those that are left, so nobody else sends it again.
+        return Ok(Done::RecordAndLookAgain { events: served, at: cx.now });
     }
 
     // Every number that the gallery has ever had, as far as anybody knows.

@@ -8,6 +8,7 @@ use rules::rings;
 use rules::state::{Retiring, Run, Stage};
 use rules::wake::Subject;
 
+use crate::version_body::is_settled;
 use crate::{Context, Done, Failure, Step, Visit, receive_events, version_body};
 
 /// How long to wait between two looks.
@@ -51,13 +52,16 @@ fn replication(cx: &Context, run: &Run, version: &Version) -> Step {
         .replication
         .iter()
         .flatten()
-        .find(|it| it.state == ReplicationState::Failed && wanted.contains_key(&it.region));
+        .find(|it| it.state == ReplicationState::Failed && wanted.contains_key(&it.region))
+        .map(|it| (it.region.clone(), it.details.clone()));
+    // What somebody else has taken it out of would never be Completed.
+    let taken_out = version_body::taken_out(version, wanted.keys()).into_iter().next();
+    let taken_out = taken_out.map(|it| (it, Some("somebody else has taken it out".to_owned())));
 
     if is_settled(version)
-        && let Some(failed) = failed
+        && let Some((region, details)) = failed.or(taken_out)
     {
-        let region = failed.region.clone();
-        let details = failed.details.clone().unwrap_or_else(|| "Azure does not say why".to_owned());
+        let details = details.unwrap_or_else(|| "Azure does not say why".to_owned());
         let tries = 1 + run.region_failures.get(&region).copied().unwrap_or_default();
         if tries < REPLICATION_TRIES {
             let version = run.version;
@@ -128,11 +132,6 @@ fn release(cx: &Context, visit: &Visit, run: &Run, ring: usize, version: &Versio
 
 fn is_at_home_only(version: &Version) -> bool {
     version.target_regions.iter().all(|it| it.region == version.location)
-}
-
-/// True when Azure is not changing it any more.
-fn is_settled(version: &Version) -> bool {
-    matches!(version.provisioning, Provisioning::Succeeded | Provisioning::Failed)
 }
 
 async fn retirement(cx: &Context, visit: &Visit) -> Step {

@@ -26,7 +26,7 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
 
     let mut events = Vec::new();
     if let Some(older) = &visit.state().releasing {
-        if let Stage::Releasing { .. } = older.stage {
+        if visit.state().is_releasing() {
             // What is being written now is known before the next one takes its place.
             let events = candidate::hide(cx, visit).await?;
             return Ok(Done::RecordAndLookAgain { events, at: cx.now + LOOK_EVERY });

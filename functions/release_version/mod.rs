@@ -1,12 +1,12 @@
 //! Releases one ring: its regions' exclusion is lifted, when they are Completed, baked, not held,
 //! approved where that is wanted, and when the gate still passes the version.
 
-use arm::Provisioning;
+use arm::{Provisioning, Version, VersionIntent};
 use chrono::TimeDelta;
-use rules::event::{Event, Operation};
+use rules::event::{Event, Operation, Outcome};
 use rules::rings::{self, RingFacts, Verdict};
 use rules::standing::Standing;
-use rules::state::Stage;
+use rules::state::{Claim, Stage};
 
 use crate::step::Settled;
 use crate::{Context, Done, Failure, Intent, Step, Visit, judge_image, tags, version_body};
@@ -19,6 +19,9 @@ const WAIT_FOR_OTHERS: TimeDelta = TimeDelta::minutes(2);
 
 /// How long to wait for what time alone does not bring.
 const LOOK_EVERY: TimeDelta = TimeDelta::minutes(5);
+
+/// Why a ring waits for a person from whose regions somebody else has taken the version.
+const TAKEN_OUT: &str = "somebody else has taken it out there; bring it back, and approve the ring";
 
 /// Judges the ring by what was just read, and lifts its regions.
 pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
@@ -34,7 +37,9 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     let target = run.version.to_string();
 
     let version = cx.arm.version(&id).await?;
-    let completed = version_body::completed(&version);
+    let taken_out = version_body::taken_out(&version, &planned.regions);
+    let mut completed = version_body::completed(&version);
+    completed.retain(|it| !taken_out.contains(it));
     let gate = judge_image::judge(cx, &image, &run).await?;
     let held = visit.state().hold.as_ref().filter(|it| it.until.is_none_or(|until| cx.now < until));
     let verdict = rings::may_release(
@@ -50,17 +55,25 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
             gate: &gate,
         },
     );
+    if let (Verdict::NotYet { .. }, Some(open)) = (&verdict, visit.state().intents.get(&target)) {
+        let flags = rings::flags(&run.plan, Some(ring), &version.location);
+        let asked = version_body::with_flags(&version, &flags, version.tags.clone());
+        return Ok(unanswered(cx, visit, &version, &asked, open.operation, ring));
+    }
     let reasons = match verdict {
         Verdict::Go { reasons } => reasons,
         Verdict::NotYet { until: Some(until), .. } => return Ok(Done::LookAgain(until)),
         Verdict::NotYet { until: None, because } => {
             let replicates = planned.regions.iter().any(|it| !completed.contains(it));
-            if replicates {
+            if replicates && taken_out.is_empty() {
                 return Ok(Done::LookAgain(cx.now + LOOK_EVERY));
             }
+            let (because, until) = match taken_out.is_empty() {
+                true => (because, held.and_then(|it| it.until)),
+                false => (format!("{because}: {TAKEN_OUT}"), None),
+            };
             let notice = cx.notice(format!("{target} waits at ring `{}`: {because}", planned.name));
             let version = run.version;
-            let until = held.and_then(|it| it.until);
             let paused = Event::ReleasePaused { version, ring, because, until };
             return Ok(Done::Record([paused].into_iter().chain(notice).collect()));
         }
@@ -104,4 +117,33 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         Settled::Accepted(_, settled) => Ok(Done::Record(vec![settled, requested()])),
         Settled::Refused(error, settled) => Err(Failure::from(error).with(vec![settled])),
     }
+}
+
+/// What came of a release that was sent and not answered is known before anything keeps it back: it
+/// has perhaps happened, and nobody else would find out.
+fn unanswered(
+    cx: &Context,
+    visit: &Visit,
+    version: &Version,
+    asked: &VersionIntent,
+    operation: Operation,
+    ring: usize,
+) -> Done {
+    let target = version.number.to_string();
+    if version_body::carries(version, asked) {
+        let settled = Settled::seen(&target, operation);
+        let look_at = cx.now + LOOK_AFTER;
+        let requested = Event::ReleaseRequested { version: version.number, ring, look_at };
+        return Done::Record(vec![settled, requested]);
+    }
+    if let Claim::NotBefore(at) = visit.state().claim(&target, cx.now) {
+        return Done::LookAgain(at);
+    }
+    if !version_body::is_settled(version) {
+        return Done::LookAgain(cx.now + WAIT_FOR_OTHERS);
+    }
+    let because = "the version was read again, and shows nothing of it".to_owned();
+    let outcome = Outcome::Unknown { because };
+    let events = vec![Event::EffectSettled { target, operation, outcome }];
+    Done::RecordAndLookAgain { events, at: cx.now }
 }

@@ -14,6 +14,9 @@ const USUAL_MINUTES: i64 = 16;
 /// How long to wait before a template that is not ready is looked at again.
 const LOOK_EVERY: TimeDelta = TimeDelta::seconds(30);
 
+/// A template is ready within a minute (recorded); one that is not after so long never will be.
+const READY_WITHIN: TimeDelta = TimeDelta::hours(3);
+
 /// Asks for the run at once: a template that is not ready refuses it, and nothing has happened.
 /// But a run has no name by which Azure would know it again, so it is never asked for a second time
 /// before the template was read.
@@ -32,7 +35,7 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
             }
             Seen::Ready => {}
             Seen::NotReady => return Ok(Done::LookAgain(cx.now + LOOK_EVERY)),
-            Seen::Failed(reason) => return failed(cx, &run, reason, Vec::new()),
+            Seen::Failed(reason) => return failed(cx, visit, &run, reason, Vec::new()),
         }
     }
 
@@ -61,7 +64,7 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
             let at = cx.now + LOOK_EVERY;
             Ok(Done::RecordAndLookAgain { events: vec![settled], at })
         }
-        Ok(Seen::Failed(reason)) => failed(cx, &run, reason, vec![settled]),
+        Ok(Seen::Failed(reason)) => failed(cx, visit, &run, reason, vec![settled]),
         Err(failure) => Err(failure.with(vec![settled])),
     }
 }
@@ -85,17 +88,24 @@ async fn look(cx: &Context, visit: &Visit, run: &Run) -> Result<Seen, Failure> {
     if template.last_run.is_some() {
         return Ok(Seen::Ran);
     }
+    let deadline = run.template_requested_at.unwrap_or(run.opened_at) + READY_WITHIN;
     Ok(match template.provisioning {
         Provisioning::Succeeded => Seen::Ready,
         Provisioning::Failed | Provisioning::Canceled => {
             let why = template.error.unwrap_or_else(|| "Image Builder does not say why".to_owned());
             Seen::Failed(format!("the template of {} could not be made: {why}", visit.image))
         }
-        Provisioning::Creating
+        ref state @ (Provisioning::Creating
         | Provisioning::Updating
         | Provisioning::Deleting
         | Provisioning::Migrating
-        | Provisioning::Other(_) => Seen::NotReady,
+        | Provisioning::Other(_)) => {
+            if cx.now < deadline {
+                return Ok(Seen::NotReady);
+            }
+            let (template, hours) = (&run.template, READY_WITHIN.num_hours());
+            Seen::Failed(format!("its template `{template}` is still {state} after {hours} hours"))
+        }
     })
 }
 
@@ -105,10 +115,12 @@ fn started(cx: &Context, visit: &Visit, run: &Run) -> Event {
     Event::BuildStarted { version: run.version, look_at }
 }
 
-fn failed(cx: &Context, run: &Run, reason: String, mut events: Vec<Event>) -> Step {
+/// A run that was asked for and never answered may have begun, and publish a version.
+fn failed(cx: &Context, visit: &Visit, run: &Run, reason: String, answered: Vec<Event>) -> Step {
     let version = run.version;
-    events.extend(cx.notice(format!("{version} was not built: {reason}")));
-    let (published, staging_group) = (false, None);
-    events.push(Event::BuildFailed { version, reason, published, staging_group });
-    Ok(Done::Record(events))
+    let published = answered.is_empty() && visit.state().may_have_published(run);
+    let failed =
+        Event::BuildFailed { version, reason: reason.clone(), published, staging_group: None };
+    let notice = cx.notice(format!("{version} was not built: {reason}"));
+    Ok(Done::Record(answered.into_iter().chain(notice).chain([failed]).collect()))
 }

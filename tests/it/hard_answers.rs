@@ -16,7 +16,9 @@ use crate::changed::{Asked, Change, Changed, Heard};
 use crate::desk::{Desk, root};
 use crate::spoiled::Spoil;
 
+mod never_ready;
 mod overdue;
+mod taken_out;
 
 /// The image whose answers are changed. Its gallery is empty: its base is the first reason to build.
 const IMAGE: &str = "sles-15";

@@ -21,6 +21,8 @@ mod newcomers;
 mod people;
 mod variants;
 mod exposed;
+mod superseded;
+mod coalesced;
 mod storm;
 mod sweeps;
 mod kept;

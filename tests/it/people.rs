@@ -68,6 +68,25 @@ async fn a_held_image_is_not_released_until_the_hold_ends_by_itself() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hold_with_an_end_is_lifted_early() {
+    let mut desk = Desk::example().await;
+    let image = "rhel-9-base";
+    let end = desk.now() + TimeDelta::days(30);
+    let body = format!(r#"{{"why":"audit","until":"{}"}}"#, end.to_rfc3339());
+    assert_eq!(desk.ask(&format!("images/{image}/hold"), &body).await, 202);
+    until(&mut desk, image, |it| matches!(it, Event::ReleasePaused { .. })).await;
+
+    assert_eq!(desk.ask(&format!("images/{image}/resume"), "").await, 202);
+    until(&mut desk, image, |it| matches!(it, Event::ReleaseRequested { .. })).await;
+
+    let entries = desk.entries(&image.parse().unwrap()).await;
+    let when = |of: fn(&Event) -> bool| entries.iter().find(|it| it.events.iter().any(of));
+    let resumed = when(|it| matches!(it, Event::ImageResumed { .. })).unwrap().at;
+    let released = when(|it| matches!(it, Event::ReleaseRequested { .. })).unwrap().at;
+    assert!(released - resumed < TimeDelta::minutes(1), "{}", desk.story().await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_held_image_waits_for_a_person_when_the_hold_has_no_end() {
     let mut desk = Desk::example().await;
     let image = "rhel-9-base";

@@ -1,7 +1,6 @@
 //! The one transition function: one match over every event, live and on replay. What a run is made
 //! of when it opens, waits, ends or is retired stands beside it.
 
-use super::ending::may_have_published;
 use super::retiring::hide_now;
 use super::{
     ChildrenDue, Claim, Hold, LAST, Notice, OpenIntent, Pin, Plan, Run, Stage, Stamp, State,
@@ -85,6 +84,7 @@ impl State {
             Event::TemplateRequested { version, look_at } => {
                 let run = self.in_stage(*version, event, |it| *it == Stage::Opened)?;
                 run.stage = Stage::TemplateRequested;
+                run.template_requested_at = Some(stamp.at);
                 run.task = Some(later(Function::StartBuild, *look_at));
             }
             Event::BuildStarted { version, look_at } => {
@@ -206,17 +206,7 @@ impl State {
                     Stage::Replicated { ring: r, .. } | Stage::Releasing { ring: r } => r == ring,
                     _ => false,
                 };
-                let run = self.in_stage(*version, event, waits)?;
-                let since = match run.stage {
-                    Stage::Replicated { since, .. } => since,
-                    _ => stamp.at,
-                };
-                // What time alone ends waits for its time; the rest waits for a person.
-                run.stage = match until {
-                    Some(_) => Stage::Replicated { ring: *ring, since },
-                    None => Stage::Paused { ring: *ring, since, because: because.clone() },
-                };
-                run.task = until.map(|until| later(Function::ReleaseVersion, until));
+                self.in_stage(*version, event, waits)?.pause(*ring, because, *until, stamp);
             }
             Event::RingReleased { version, ring, name: _, regions } => {
                 let asked = |it: &Stage| matches!(it, Stage::Releasing { ring: r } if r == ring);
@@ -237,7 +227,7 @@ impl State {
             }
             Event::RunFailed { version, reason } => {
                 let Some(run) = self.run(*version) else { return wrong("no such run is open") };
-                let there = may_have_published(&run.stage);
+                let there = self.may_have_published(run);
                 self.fail(*version, reason, there, stamp);
             }
 
@@ -272,6 +262,9 @@ impl State {
             }
             Event::ImageHeld { by, why, until } => {
                 self.hold = Some(Hold { by: by.clone(), why: why.clone(), until: *until });
+                if let Some(run) = &mut self.releasing {
+                    run.judge_again(stamp);
+                }
             }
             Event::ImageResumed { by: _ } => {
                 if self.hold.take().is_none() {

@@ -3,9 +3,9 @@
 use chrono::TimeDelta;
 
 use super::retiring::{again_after, hide_now};
-use super::{Stage, Stamp, State, Tidying};
+use super::{OpenIntent, Run, Stage, Stamp, State, Tidying};
 use crate::VersionNumber;
-use crate::event::Retirement;
+use crate::event::{Operation, Retirement};
 use crate::standing::Standing;
 use crate::wake::{Function, Subject, Task, Wake};
 
@@ -53,6 +53,18 @@ impl State {
         }
     }
 
+    /// Whether there may be a version of `run` in the gallery, now or soon: its build was started, or
+    /// asked for and nobody knows what came of that.
+    pub fn may_have_published(&self, run: &Run) -> bool {
+        let asked = |it: &OpenIntent| it.operation == Operation::RunTemplate;
+        match run.stage {
+            Stage::Opened | Stage::TemplateRequested => {
+                self.intents.get(&run.template).is_some_and(asked)
+            }
+            _ => true,
+        }
+    }
+
     /// Takes `version` back from everybody, for good; one that was deleted too, since somebody may
     /// have restored it.
     pub(super) fn revoke(&mut self, version: VersionNumber, reason: String, stamp: Stamp) {
@@ -82,7 +94,7 @@ impl State {
             // what keeps the run from opening is cured, the next trigger opens one.
             Subject::Opening => return Err("the triggers that wait for it are not accounted for"),
             Subject::Run(version) => {
-                let there = self.run(version).is_some_and(|run| may_have_published(&run.stage));
+                let there = self.run(version).is_some_and(|run| self.may_have_published(run));
                 self.fail(version, reason, there, stamp);
             }
             Subject::Build(version) => self.tidying.retain(|it| it.version != version),
@@ -113,9 +125,4 @@ impl State {
         }
         Ok(())
     }
-}
-
-/// Whether there may be a version in the gallery.
-pub(super) fn may_have_published(stage: &Stage) -> bool {
-    !matches!(stage, Stage::Opened | Stage::TemplateRequested)
 }

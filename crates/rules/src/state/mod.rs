@@ -96,6 +96,9 @@ pub struct Run {
     pub stage: Stage,
     /// The step it waits for; none while it waits for a person.
     pub task: Option<Task>,
+    /// When its template was asked for.
+    #[serde(default)]
+    pub template_requested_at: Option<DateTime<Utc>>,
     pub build_started_at: Option<DateTime<Utc>>,
     /// The resource id of the group where the build's logs are.
     pub staging_group: Option<String>,
@@ -148,6 +151,9 @@ pub enum Stage {
         ring: usize,
         since: DateTime<Utc>,
         because: String,
+        /// True after the ring was asked for: what came of that wants a person, whoever looks.
+        #[serde(default)]
+        asked: bool,
     },
 }
 

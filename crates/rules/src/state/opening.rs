@@ -86,6 +86,7 @@ impl Run {
             opened_at: stamp.at,
             stage: Stage::Opened,
             task: Some(Task { seq, function: Function::CreateTemplate, generation, due }),
+            template_requested_at: None,
             build_started_at: None,
             staging_group: None,
             tidied: false,

@@ -8,6 +8,9 @@ use crate::catalog::Moment;
 use crate::event::{Event, Outcome};
 use crate::wake::{Function, Subject};
 
+mod endings;
+mod holds;
+
 /// A stream in the making: each call is an entry of its own, a minute after the one before.
 #[derive(Clone)]
 struct Story {
@@ -371,19 +374,6 @@ fn a_message_that_was_overtaken_sends_what_was_made_since_and_not_all_that_is_ow
 }
 
 #[test]
-fn a_hold_pauses_the_ring_and_its_end_resumes_it() {
-    let version = number("1.0.0");
-    let story = story().triggered(0).opened("1.0.0").replicated("1.0.0");
-    let paused = story
-        .then(Event::ImageHeld { by: "ada".to_owned(), why: "audit".to_owned(), until: None })
-        .then(Event::ReleasePaused { version, ring: 0, because: "held".to_owned(), until: None });
-    assert_eq!(paused.wants(), [Function::TidyBuild]);
-
-    let resumed = paused.then(Event::ImageResumed { by: "ada".to_owned() });
-    assert_eq!(resumed.wants(), [Function::ReleaseVersion, Function::TidyBuild]);
-}
-
-#[test]
 fn a_version_that_was_there_before_is_known_by_the_standing_it_was_judged_with() {
     let version = number("0.9.0");
     let story = story().then(Event::RetirementDue {
@@ -424,18 +414,6 @@ fn a_step_that_can_never_succeed_ends_what_it_was_about() {
     assert!(failed.state.runs().next().is_none());
     assert_eq!(failed.state.versions[&number("1.0.0")].standing, Standing::Failed);
     assert_eq!(failed.state.failures_in_a_row, 1);
-}
-
-#[test]
-fn a_hold_that_ends_by_itself_needs_no_person() {
-    let version = number("1.0.0");
-    let story = story().triggered(0).opened("1.0.0").replicated("1.0.0");
-    let until = Some(story.now + TimeDelta::hours(3));
-    let because = "held".to_owned();
-    let paused = story.then(Event::ReleasePaused { version, ring: 0, because, until });
-
-    let wish = &paused.state.wants()[0].task;
-    assert_eq!((wish.function, Some(wish.due)), (Function::ReleaseVersion, until));
 }
 
 #[test]

@@ -1,0 +1,97 @@
+//! A region that somebody else, Terraform say, takes a version out of while it is on its way there.
+
+use super::*;
+
+/// A desk of Northwind's, with the version whose first ring has just been released.
+async fn baking() -> (Desk, VersionNumber) {
+    let folder = root().join("tests/it/northwind");
+    let mut desk = Desk::with(&folder.join("catalog.yaml"), &folder.join("estate.yaml")).await;
+    for _ in 0..400 {
+        desk.run_to(desk.now() + TimeDelta::minutes(10)).await;
+        for event in desk.events("web").await {
+            if let Event::RingReleased { version, .. } = event {
+                return (desk, version);
+            }
+        }
+    }
+    panic!("no ring was ever released:\n{}", desk.story().await);
+}
+
+/// Somebody wants the version in `regions`, offered in the first of them.
+async fn wanted_in(desk: &mut Desk, version: VersionNumber, regions: &[&str]) {
+    let regions: Vec<Value> = regions
+        .iter()
+        .enumerate()
+        .map(|(index, it)| {
+            json!({"name": it, "regionalReplicaCount": 1, "excludeFromLatest": index > 0})
+        })
+        .collect();
+    let body = json!({
+        "location": "westeurope",
+        "properties": {
+            "publishingProfile": {"targetRegions": regions, "excludeFromLatest": true},
+            "storageProfile": {},
+            "safetyProfile": {"allowDeletionOfReplicatedLocations": true},
+        },
+    });
+    let id = arm::GalleryId::from(&desk.catalog.gallery).definition("web").version(version);
+    let answer = desk.arm_put(&id.to_string(), &body).await;
+    assert!(answer < 300, "{answer}");
+    desk.run_to(desk.now() + TimeDelta::minutes(20)).await;
+}
+
+async fn happened(desk: &mut Desk, what: impl Fn(&Event) -> bool) -> Event {
+    for _ in 0..200 {
+        if let Some(event) = desk.events("web").await.into_iter().find(&what) {
+            return event;
+        }
+        desk.run_to(desk.now() + TimeDelta::minutes(10)).await;
+    }
+    panic!("it never happened:\n{}", desk.story().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ring_whose_region_the_version_was_taken_out_of_waits_for_a_person() {
+    let (mut desk, version) = baking().await;
+    wanted_in(&mut desk, version, &["westeurope", "northeurope", "uksouth"]).await;
+    wanted_in(&mut desk, version, &["westeurope", "northeurope"]).await;
+
+    let paused = happened(&mut desk, |it| matches!(it, Event::ReleasePaused { .. })).await;
+    let Event::ReleasePaused { because, ring: 1, until: None, .. } = paused else { panic!() };
+    assert!(because.contains("not completed in uksouth: somebody else"), "{because}");
+
+    wanted_in(&mut desk, version, &["westeurope", "northeurope", "uksouth"]).await;
+    assert_eq!(desk.ask("images/web/approve", r#"{"why":"it is back"}"#).await, 202);
+    happened(&mut desk, |it| *it == Event::RunReleased { version }).await;
+}
+
+/// Whether Azure's `display` name is that of `region`.
+fn names(display: &Value, region: &str) -> bool {
+    display.as_str().is_some_and(|it| it.replace(' ', "").eq_ignore_ascii_case(region))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_region_that_a_version_was_taken_out_of_while_it_replicates_is_asked_for_again() {
+    let region = "norwayeast";
+    let asked_for: Mutex<u32> = Mutex::default();
+    let change: Change = Box::new(move |asked, body| {
+        let mut asked_for = asked_for.lock().unwrap();
+        if asked.is("PUT", "/versions/") && asked.body.to_string().contains(region) {
+            *asked_for += 1;
+        }
+        if asked.is("GET", &format!("/images/{IMAGE}/versions/")) && *asked_for == 1 {
+            let properties = &mut body["properties"];
+            let regions = properties["publishingProfile"]["targetRegions"].as_array_mut();
+            regions.into_iter().for_each(|it| it.retain(|it| !names(&it["name"], region)));
+            let status = properties["replicationStatus"]["summary"].as_array_mut();
+            status.into_iter().for_each(|it| it.retain(|it| !names(&it["region"], region)));
+        }
+        None
+    });
+    let (mut desk, _) = desk(|_| {}, change).await;
+
+    let failed = until(&mut desk, |it| matches!(it, Event::RegionFailed { .. })).await;
+    let Event::RegionFailed { version, region: failed, details } = failed else { panic!() };
+    assert_eq!((failed.as_str(), details.as_str()), (region, "somebody else has taken it out"));
+    until(&mut desk, |it| *it == Event::RunReleased { version }).await;
+}
