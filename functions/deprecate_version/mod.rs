@@ -20,6 +20,9 @@ const LOOK_AFTER: TimeDelta = TimeDelta::seconds(430);
 /// How long to wait for a version that something else is being done to.
 const WAIT_FOR_OTHERS: TimeDelta = TimeDelta::minutes(2);
 
+/// How long to wait for a version that is perhaps still being built.
+const LOOK_EVERY: TimeDelta = TimeDelta::minutes(5);
+
 /// Reads the world again, and hides the version when what was judged still holds.
 pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     let number = visit.version()?;
@@ -32,6 +35,13 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
 
     let version = match cx.arm.version(&id).await {
         Ok(version) => version,
+        // As long as its template is there, a build that was given up may still publish it.
+        Err(arm::Error::NotFound { .. })
+            if known.is_condemned()
+                && visit.state().tidying.iter().any(|it| it.version == number) =>
+        {
+            return Ok(Done::LookAgain(cx.now + LOOK_EVERY));
+        }
         Err(arm::Error::NotFound { .. }) if known.is_condemned() => {
             let because = vec!["it is not in the gallery".to_owned()];
             return Ok(refused(visit, Retirement::Deprecate, because));

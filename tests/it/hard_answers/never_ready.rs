@@ -65,3 +65,34 @@ async fn a_run_whose_answer_was_lost_with_its_template_has_perhaps_published_a_v
     let (published, reason) = failed.unwrap();
     assert!(published && reason.contains("is gone"), "{reason}");
 }
+
+/// The step may not look at the template any more, and gives up while the build goes on.
+#[tokio::test(start_paused = true)]
+async fn a_version_that_is_published_after_its_run_was_given_up_is_hidden_too() {
+    let lost: Mutex<bool> = Mutex::default();
+    let once = first(1);
+    let change: Change = Box::new(move |asked, body| {
+        let mut lost = lost.lock().unwrap();
+        if of_template(asked, "POST") && !*lost {
+            *lost = true;
+            *body = refusal("GatewayTimeout", "The gateway did not receive a response.");
+            return Some(504);
+        }
+        (*lost && of_template(asked, "GET") && once()).then(|| {
+            *body = refusal("AuthorizationFailed", "The client does not have authorization.");
+            403
+        })
+    });
+    let (mut desk, _) = desk(|_| {}, change).await;
+
+    desk.run_to(desk.now() + TimeDelta::days(3)).await;
+
+    let (events, story) = (desk.events(IMAGE).await, desk.story().await);
+    let failed = events.iter().find(|it| matches!(it, Event::StepFailed { .. }));
+    assert!(failed.is_some(), "{story}");
+    let hidden = events.iter().find_map(|it| match it {
+        Event::VersionDeprecated { version, .. } => Some(version.to_string()),
+        _ => None,
+    });
+    assert_eq!(hidden.as_deref(), Some("1.0.0"), "{story}");
+}
