@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arm::{Provisioning, RegionIntent, ReplicationState, Version, VersionIntent};
 use rules::Region;
-use rules::rings::RegionFlags;
+use rules::rings::{self, PlannedRing, RegionFlags};
 
 /// What `version` shall be: in the regions of `flags` with their flags. A region that is in the
 /// version and not in `flags` stays, hidden: a region is given up by `trim_version` alone.
@@ -34,6 +34,26 @@ pub fn with_flags(
         regions.insert(region, wanted);
     }
     intent(version, regions.into_values().collect(), flags.global_excluded, tags)
+}
+
+/// What `version` shall be when `ring` of `plan` has it, and every ring before. A region of those that
+/// offers it no more, and where it is not Completed, stays hidden: somebody else has taken the version
+/// out of it since.
+pub fn released(
+    version: &Version,
+    plan: &[PlannedRing],
+    ring: usize,
+    tags: BTreeMap<String, String>,
+) -> VersionIntent {
+    let mut flags = rings::flags(plan, Some(ring), &version.location);
+    let (completed, offers) = (completed(version), offers(version));
+    for region in plan.iter().take(ring).flat_map(|it| &it.regions) {
+        let is_there = completed.contains(region) || offers.contains(region);
+        if let (false, Some(flag)) = (is_there, flags.regions.get_mut(region)) {
+            flag.excluded = true;
+        }
+    }
+    with_flags(version, &flags, tags)
 }
 
 /// What `version` shall be: where it is, offered nowhere.
@@ -94,6 +114,15 @@ pub fn taken_out<'a>(
     let is_there = |region: &Region| version.target_regions.iter().any(|it| it.region == *region);
     let taken_out = wanted.into_iter().filter(|it| is_settled(version) && !is_there(it));
     taken_out.cloned().collect()
+}
+
+/// The regions that offer it.
+fn offers(version: &Version) -> BTreeSet<Region> {
+    let offers = version
+        .target_regions
+        .iter()
+        .filter(|it| !it.exclude_from_latest.unwrap_or(version.exclude_from_latest));
+    offers.map(|it| it.region.clone()).collect()
 }
 
 /// The regions where its replication is Completed. Succeeded does not say that.

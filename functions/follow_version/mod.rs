@@ -97,8 +97,7 @@ fn release(cx: &Context, visit: &Visit, run: &Run, ring: usize, version: &Versio
     };
     let number = run.version;
 
-    let flags = rings::flags(&run.plan, Some(ring), &version.location);
-    let wanted = version_body::with_flags(version, &flags, version.tags.clone());
+    let wanted = version_body::released(version, &run.plan, ring, version.tags.clone());
     let done = version.provisioning == Provisioning::Succeeded;
     if !done || !version_body::carries(version, &wanted) {
         let because = "its flags are not as they were asked for: Azure failed, or somebody else \

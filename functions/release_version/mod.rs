@@ -56,8 +56,7 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         },
     );
     if let (Verdict::NotYet { .. }, Some(open)) = (&verdict, visit.state().intents.get(&target)) {
-        let flags = rings::flags(&run.plan, Some(ring), &version.location);
-        let asked = version_body::with_flags(&version, &flags, version.tags.clone());
+        let asked = version_body::released(&version, &run.plan, ring, version.tags.clone());
         return Ok(unanswered(cx, visit, &version, &asked, open.operation, ring));
     }
     let reasons = match verdict {
@@ -84,13 +83,12 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         }
     };
 
-    let flags = rings::flags(&run.plan, Some(ring), &version.location);
     let mut wanted_tags = version.tags.clone();
     wanted_tags.extend(tags::of_version(cx, &visit.image, &run, Standing::Released));
     if !wanted_tags.contains_key(tags::RELEASED_AT) {
         tags::set_time(&mut wanted_tags, tags::RELEASED_AT, cx.now);
     }
-    let intent_body = version_body::with_flags(&version, &flags, wanted_tags);
+    let intent_body = version_body::released(&version, &run.plan, ring, wanted_tags);
     let requested =
         || Event::ReleaseRequested { version: run.version, ring, look_at: cx.now + LOOK_AFTER };
 

@@ -210,7 +210,9 @@ fn is_offered_unproven(version: &VersionFacts) -> bool {
             | Standing::Revoked
     );
     let offered = version.regions.values().any(|region| !region.excluded);
-    unproven && offered && version.ours && !version.in_a_run
+    // What a person has taken back nobody is offered, whoever made it.
+    let may_hide = version.ours || version.standing == Standing::Revoked;
+    unproven && offered && may_hide && !version.in_a_run
 }
 
 enum Due {

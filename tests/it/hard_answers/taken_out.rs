@@ -4,8 +4,18 @@ use super::*;
 
 /// A desk of Northwind's, with the version whose first ring has just been released.
 async fn baking() -> (Desk, VersionNumber) {
+    baking_in(&["westeurope"], &["northeurope", "uksouth"]).await
+}
+
+/// The same, with these regions in the first ring and in the second one.
+async fn baking_in(first: &[&str], second: &[&str]) -> (Desk, VersionNumber) {
     let folder = root().join("tests/it/northwind");
-    let mut desk = Desk::with(&folder.join("catalog.yaml"), &folder.join("estate.yaml")).await;
+    let mut loaded = load::catalog(&folder.join("catalog.yaml")).unwrap();
+    for (ring, regions) in loaded.catalog.images[0].rings.iter_mut().zip([first, second]) {
+        ring.regions = regions.iter().map(|it| it.parse().unwrap()).collect();
+    }
+    let estate = load::estate(&folder.join("estate.yaml")).unwrap();
+    let mut desk = Desk::of(loaded, &estate, Spoil::default()).await;
     for _ in 0..400 {
         desk.run_to(desk.now() + TimeDelta::minutes(10)).await;
         for event in desk.events("web").await {
@@ -63,6 +73,21 @@ async fn a_ring_whose_region_the_version_was_taken_out_of_waits_for_a_person() {
     wanted_in(&mut desk, version, &["westeurope", "northeurope", "uksouth"]).await;
     assert_eq!(desk.ask("images/web/approve", r#"{"why":"it is back"}"#).await, 202);
     happened(&mut desk, |it| *it == Event::RunReleased { version }).await;
+}
+
+/// It comes back with the next ring, hidden: what is not Completed is offered to nobody.
+#[tokio::test(start_paused = true)]
+async fn a_released_region_that_the_version_was_taken_out_of_is_offered_only_when_it_is_there() {
+    let (mut desk, version) = baking_in(&["westeurope", "uksouth"], &["northeurope"]).await;
+    wanted_in(&mut desk, version, &["westeurope", "northeurope", "uksouth"]).await;
+    wanted_in(&mut desk, version, &["westeurope", "northeurope"]).await;
+
+    happened(&mut desk, |it| matches!(it, Event::ReleaseRequested { ring: 1, .. })).await;
+    let definition = arm::GalleryId::from(&desk.catalog.gallery).definition("web");
+    let versions = desk.sandbox.azure.versions(&definition.to_string()).unwrap();
+    let there = versions.iter().find(|it| it.number == version.to_string()).unwrap();
+    assert_eq!(there.regions["uksouth"].excluded, Some(true), "{there:?}");
+    assert_eq!(there.regions["westeurope"].excluded, Some(false), "{there:?}");
 }
 
 /// Whether Azure's `display` name is that of `region`.

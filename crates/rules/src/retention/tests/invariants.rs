@@ -52,7 +52,7 @@ proptest! {
                 let revoked = version.standing == Standing::Revoked;
                 let offered = version.regions.values().any(|it| !it.excluded);
                 prop_assert!(offered || revoked);
-                prop_assert!(!version.in_a_run && (version.ours || policy.adopt));
+                prop_assert!(!version.in_a_run && (version.ours || policy.adopt || revoked));
                 continue;
             }
 
