@@ -281,9 +281,12 @@ impl Evidence {
                 return true;
             };
             let offered = versions.iter().filter(|it| standing(state, it) == Standing::Released);
-            offered
-                .max_by_key(|it| it.number)
-                .is_some_and(|it| it.tags.get(tags::BASE).is_some_and(is_from))
+            let Some(newest) = offered.max_by_key(|it| it.number) else { return false };
+            // Somebody else may have written over the tags.
+            let known = state.versions.get(&newest.number).and_then(|it| it.base.as_ref());
+            let from =
+                known.map(PinnedBase::version).or_else(|| newest.tags.get(tags::BASE).cloned());
+            from.as_ref().is_some_and(is_from)
         };
         cx.catalog.children(&image.name).filter(is_current).map(|it| it.name.clone()).collect()
     }

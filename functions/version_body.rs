@@ -37,8 +37,8 @@ pub fn with_flags(
 }
 
 /// What `version` shall be when `ring` of `plan` has it, and every ring before. A region of those that
-/// offers it no more, and where it is not Completed, stays hidden: somebody else has taken the version
-/// out of it since.
+/// offers it no more, and where it is not Completed, stays hidden, and so does the version as a whole:
+/// somebody else has taken the version out of it since.
 pub fn released(
     version: &Version,
     plan: &[PlannedRing],
@@ -51,6 +51,7 @@ pub fn released(
         let is_there = completed.contains(region) || offers.contains(region);
         if let (false, Some(flag)) = (is_there, flags.regions.get_mut(region)) {
             flag.excluded = true;
+            flags.global_excluded = true;
         }
     }
     with_flags(version, &flags, tags)

@@ -71,8 +71,7 @@ fn replication(cx: &Context, run: &Run, version: &Version) -> Step {
         return Ok(Done::Record(run_failed(cx, run, reason)));
     }
     if version.provisioning == Provisioning::Failed {
-        let reason = "Azure says that the version is Failed".to_owned();
-        return Ok(Done::Record(run_failed(cx, run, reason)));
+        return Ok(Done::Record(has_failed(cx, run)));
     }
     if !is_settled(version) || !wanted.keys().all(|region| completed.contains(region)) {
         return Ok(Done::LookAgain(cx.now + LOOK_EVERY));
@@ -80,6 +79,11 @@ fn replication(cx: &Context, run: &Run, version: &Version) -> Step {
 
     let regions = wanted.into_keys().collect();
     Ok(Done::Record(vec![Event::VersionReplicated { version: run.version, regions }]))
+}
+
+/// The run whose version Azure calls Failed has failed too.
+pub(crate) fn has_failed(cx: &Context, run: &Run) -> Vec<Event> {
+    run_failed(cx, run, "Azure says that the version is Failed".to_owned())
 }
 
 fn run_failed(cx: &Context, run: &Run, reason: String) -> Vec<Event> {

@@ -9,7 +9,9 @@ use rules::standing::Standing;
 use rules::state::{Claim, Stage};
 
 use crate::step::Settled;
-use crate::{Context, Done, Failure, Intent, Step, Visit, judge_image, tags, version_body};
+use crate::{
+    Context, Done, Failure, Intent, Step, Visit, follow_version, judge_image, tags, version_body,
+};
 
 /// A change of flags takes 150 to 420 seconds (recorded), most often 150.
 const LOOK_AFTER: TimeDelta = TimeDelta::seconds(430);
@@ -96,6 +98,9 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         let open = visit.state().intents.get(&target).map(|it| it.operation);
         let settled = open.map(|operation| Settled::seen(&target, operation));
         return Ok(Done::Record(settled.into_iter().chain([requested()]).collect()));
+    }
+    if version.provisioning == Provisioning::Failed {
+        return Ok(Done::Record(follow_version::has_failed(cx, &run)));
     }
     if version.provisioning != Provisioning::Succeeded {
         let why = format!("{target} is {}", version.provisioning);

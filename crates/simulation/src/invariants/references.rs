@@ -30,6 +30,13 @@ impl Invariant for References {
         let after = Seen::version(seen.gallery, &image, &number);
         let Some((_, intent)) = seen.story.intent_of(write) else { return Ok(()) };
         let Some(loses) = loses(seen, &image, write, before, after) else { return Ok(()) };
+        // What somebody else has just added, our step has never seen.
+        let lately = seen.written.writes.iter().rev().take_while(|it| it.at >= began(intent));
+        let mut others = lately.filter(|it| !it.ours && it.has_happened());
+        let same = |it: &Write| target(&it.path) == target(&write.path);
+        if loses == Loses::Regions && others.any(same) {
+            return Ok(());
+        }
         let user = by_pin(seen, &image, &number, intent);
         let user = if loses == Loses::Offer {
             user
