@@ -120,3 +120,29 @@ async fn a_region_that_a_version_was_taken_out_of_while_it_replicates_is_asked_f
     assert_eq!((failed.as_str(), details.as_str()), (region, "somebody else has taken it out"));
     until(&mut desk, |it| *it == Event::RunReleased { version }).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_becomes_failed_while_its_ring_waits_ends_its_run() {
+    let failed: Arc<Mutex<bool>> = Arc::default();
+    let is_failed = Arc::clone(&failed);
+    let change: Change = Box::new(move |asked, body| {
+        let of_ours = asked.is("GET", &format!("/images/{IMAGE}/versions/"));
+        if of_ours && *is_failed.lock().unwrap() {
+            body["properties"]["provisioningState"] = json!("Failed");
+        }
+        None
+    });
+    let (mut desk, _) = desk(|_| {}, change).await;
+    until(&mut desk, |it| matches!(it, Event::BuildStarted { .. })).await;
+    let path = |verb: &str| format!("images/{IMAGE}/{verb}");
+    assert_eq!(desk.ask(&path("hold"), r#"{"why":"a freeze"}"#).await, 202);
+    let paused = until(&mut desk, |it| matches!(it, Event::ReleasePaused { .. })).await;
+    let Event::ReleasePaused { version, .. } = paused else { panic!() };
+
+    *failed.lock().unwrap() = true;
+    assert_eq!(desk.ask(&path("resume"), r#"{"why":"it is over"}"#).await, 202);
+
+    let ended = until(&mut desk, |it| matches!(it, Event::RunFailed { .. })).await;
+    let reason = "Azure says that the version is Failed".to_owned();
+    assert_eq!(ended, Event::RunFailed { version, reason });
+}
