@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use seam::{Clock, Fault, Local, Request, Response, Wire};
-use tokio::sync::watch;
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
 
 use crate::fault::{Faults, Kind};
 use crate::skew::Skewed;
@@ -35,8 +36,9 @@ pub struct Processes {
 struct Process {
     wire: Local,
     machine: Skewed,
-    /// Gone when the process is.
-    alive: watch::Sender<()>,
+    /// Tells what is in flight there that it is killed, in the order in which it came. (tokio's
+    /// `watch` wakes whoever waits in an order of its own each time.)
+    killed: Arc<Notify>,
 }
 
 impl std::fmt::Debug for Processes {
@@ -55,15 +57,16 @@ impl Processes {
     }
 
     /// One of them.
-    fn any(&self) -> (usize, Local, watch::Receiver<()>) {
+    fn any(&self) -> (usize, Local, OwnedNotified) {
         let place = self.faults.chance().place(self.running.len());
         let process = self.running[place].lock().unwrap_or_else(PoisonError::into_inner);
-        (place, process.wire.clone(), process.alive.subscribe())
+        (place, process.wire.clone(), Arc::clone(&process.killed).notified_owned())
     }
 
     /// Kills it with all that is in flight there, and starts another.
     fn restart(&self, place: usize) {
         let mut process = self.running[place].lock().unwrap_or_else(PoisonError::into_inner);
+        process.killed.notify_waiters();
         *process = started(&self.start, process.machine.clone());
     }
 
@@ -78,13 +81,13 @@ impl Processes {
 
 fn started(start: &Start, machine: Skewed) -> Process {
     let wire = Local::to([(HANDLER.to_owned(), start(machine.clone()))]);
-    Process { wire, machine, alive: watch::Sender::new(()) }
+    Process { wire, machine, killed: Arc::default() }
 }
 
 /// A call of a process, until it ends or the process does.
 async fn called(
     wire: Local,
-    mut alive: watch::Receiver<()>,
+    killed: OwnedNotified,
     request: Request,
     polls: Option<u32>,
 ) -> Result<Response, Fault> {
@@ -92,7 +95,7 @@ async fn called(
     tokio::select! {
         biased;
         answer = call => answer,
-        _ = alive.changed() => Err(Fault::PerhapsDone("the process was killed".to_owned())),
+        () = killed => Err(Fault::PerhapsDone("the process was killed".to_owned())),
     }
 }
 
@@ -103,12 +106,12 @@ impl Wire for Processes {
         let what = request.uri().path().to_owned();
         let strikes = |kind| self.faults.strikes(kind, now, &what);
         let chance = self.faults.chance();
-        let (place, wire, alive) = self.any();
+        let (place, wire, killed) = self.any();
 
         if strikes(Kind::DeliveredTwice) {
-            let (_, wire, alive) = self.any();
+            let (_, wire, killed) = self.any();
             let after = chance.delay(TimeDelta::seconds(90));
-            beside(after, called(wire, alive, again(&request), None));
+            beside(after, called(wire, killed, again(&request), None));
         }
         if strikes(Kind::ClockStep) {
             self.set_clock(place);
@@ -121,7 +124,7 @@ impl Wire for Processes {
             let most = if chance.happens(0.2) { 2000 } else { 60 };
             u32::try_from(chance.within(1..most)).unwrap_or(1)
         });
-        let call = called(wire, alive, request, polls);
+        let call = called(wire, killed, request, polls);
         if strikes(Kind::LockLost) {
             beside(TimeDelta::zero(), call);
             let after = chance.delay(TimeDelta::seconds(20));
@@ -169,6 +172,47 @@ impl<T> Future for Dropped<'_, Result<T, Fault>> {
         match &mut self.work {
             Some(work) => work.as_mut().poll(cx),
             None => Poll::Ready(Err(Fault::PerhapsDone("the work was dropped".to_owned()))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::chance::Chance;
+    use crate::trace::Trace;
+    use axum::Router;
+    use axum::response::Response as Answer;
+    use futures::stream::{FuturesUnordered, StreamExt};
+    use seam::PausedClock;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_in_flight_in_a_process_that_is_killed_ends_in_the_order_in_which_it_came() {
+        let never = || async { std::future::pending::<Answer>().await };
+        let start: Start = Box::new(move |_| Router::new().fallback(never));
+        let clock: Arc<dyn Clock> =
+            Arc::new(PausedClock::starting_at(chrono::DateTime::UNIX_EPOCH));
+        let (chance, trace) = (Chance::of(1), Trace::new(false));
+        let faults = Faults::at(BTreeMap::new(), &chance, &trace);
+        let processes = Processes::new(1, start, faults, clock);
+        for _ in 0..10 {
+            let mut calls: FuturesUnordered<_> = (0..8)
+                .map(|number| {
+                    let (_, wire, killed) = processes.any();
+                    let mut request = Request::new(bytes::Bytes::new());
+                    *request.uri_mut() = format!("http://{HANDLER}/").parse().unwrap();
+                    async move { (number, called(wire, killed, request, None).await.is_err()) }
+                })
+                .collect();
+            assert!(futures::poll!(calls.next()).is_pending());
+
+            processes.restart(0);
+
+            for number in 0..8 {
+                assert_eq!(calls.next().await, Some((number, true)));
+            }
         }
     }
 }
