@@ -274,8 +274,18 @@ impl Desk {
 
     /// Writes a resource as somebody else, past the product's own client; the status of the answer.
     pub(crate) async fn arm_put(&self, id: &str, body: &serde_json::Value) -> u16 {
+        self.arm_write(http::Method::PUT, id, body).await
+    }
+
+    /// The same, by any method.
+    pub(crate) async fn arm_write(
+        &self,
+        method: http::Method,
+        id: &str,
+        body: &serde_json::Value,
+    ) -> u16 {
         let mut request = seam::Request::new(body.to_string().into());
-        *request.method_mut() = http::Method::PUT;
+        *request.method_mut() = method;
         *request.uri_mut() = format!("http://{ARM}{id}?api-version=2024-03-03").parse().unwrap();
         for (name, value) in [
             ("authorization", "Bearer a-token"),

@@ -1,5 +1,5 @@
-//! Versions that Azure does not let go: a lock on them, or their own protection. They are kept, seldom
-//! asked for again, and hold up no other.
+//! Versions that stay: Azure does not let them go, by a lock or by their own protection, or a child is
+//! built from them. They are seldom asked for again, and hold up no other.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,11 +7,16 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use cli::load;
 use http::{HeaderMap, Method, StatusCode};
-use rules::event::{Event, Retirement};
+use rules::catalog::{CronSchedule, Schedule};
+use rules::event::{Event, PinnedBase, Retirement};
+use rules::standing::Standing;
+use rules::state::Version;
 use rules::{ImageName, VersionNumber};
 use seam::{Fault, Request, Response, Wire};
+use serde_json::json;
 
 use crate::desk::{Desk, root};
+use crate::events::{CHILD, PARENT, version_id};
 use crate::spoiled::Spoil;
 
 /// Somebody has locked the first version that is to be deleted.
@@ -105,4 +110,49 @@ async fn a_version_that_azure_protects_is_kept_without_a_try_and_says_until_when
     assert!(why.contains("Azure protects it from deletion until 2027-01-01"), "{why}");
     let due = |it: &Event| matches!(it, Event::RetirementDue { stage: Retirement::Delete, .. });
     assert!(!desk.events("ubuntu-2204-base").await.iter().any(due), "{}", desk.story().await);
+}
+
+/// What is built anew every night, and grows old within days; its child is built once and then held.
+#[tokio::test(start_paused = true)]
+async fn a_version_that_a_child_is_built_from_stays_though_somebody_wrote_over_the_childs_tags() {
+    let mut loaded = load::catalog(&root().join("examples/catalog")).unwrap();
+    loaded.catalog.images.retain(|it| [PARENT, CHILD].contains(&it.name.as_str()));
+    let parent = &mut loaded.catalog.images[0];
+    let (expression, zone) = ("0 0 2 * * *".to_owned(), "UTC".parse().unwrap());
+    parent.schedule = Some(Schedule::Cron(CronSchedule { expression, zone }));
+    parent.rings[1].bake_hours = 1;
+    parent.retention.keep = 1;
+    (parent.retention.deprecate_after_days, parent.retention.trim_after_days) = (1, 1);
+    parent.retention.delete_after_days = 2;
+    let estate = load::estate(&root().join("examples/estate.yaml")).unwrap();
+    let mut desk = Desk::of(loaded, &estate, Spoil::default()).await;
+    let child: ImageName = CHILD.parse().unwrap();
+    // The newest that is released, and what it is built from.
+    let (newest, base) = loop {
+        let state = desk.state(&child).await;
+        let mut newest = state.versions.iter().rev();
+        match newest.find(|(_, it)| it.standing == Standing::Released) {
+            Some((number, Version { base: Some(PinnedBase::Image { version, .. }), .. })) => {
+                break (*number, *version);
+            }
+            _ => desk.run_to(desk.now() + TimeDelta::hours(6)).await,
+        }
+    };
+    assert_eq!(desk.ask(&format!("images/{CHILD}/hold"), r#"{"why":"audit"}"#).await, 202);
+    let (id, tags) =
+        (version_id(&desk, CHILD, &newest.to_string()), json!({ "tags": { "owner": "another" } }));
+    let status = desk.arm_write(Method::PATCH, &id, &tags).await;
+    assert!([200, 202].contains(&status), "{status}");
+    desk.run_to(desk.now() + TimeDelta::days(9)).await;
+
+    let events = desk.events(PARENT).await;
+    let deleted: Vec<&VersionNumber> = events
+        .iter()
+        .filter_map(|it| match it {
+            Event::VersionDeleted { version, .. } => Some(version),
+            _ => None,
+        })
+        .collect();
+    assert!(deleted.iter().any(|it| **it > base), "{base}: {}", desk.story().await);
+    assert!(!deleted.contains(&&base), "{base}: {}", desk.story().await);
 }
