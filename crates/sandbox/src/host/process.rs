@@ -122,12 +122,22 @@ impl Drop for Process {
 }
 
 impl Process {
-    /// A free port of the loopback interface, chosen by the system.
+    /// A free port of the loopback interface, for a process that will listen there in a moment. It is
+    /// none of those (32768 and above on Linux, 49152 on others) that a system gives to whoever
+    /// connects or asks for any: between now and then somebody would get it.
     ///
     /// # Errors
     /// When there is none.
     pub fn free_port() -> std::io::Result<u16> {
-        Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+        let bind = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+        for _ in 0..100 {
+            // Any number will do, and the system has one.
+            let port = 20_000 + bind(0)?.local_addr()?.port() % 10_000;
+            if bind(port).is_ok() {
+                return Ok(port);
+            }
+        }
+        Err(std::io::Error::other("a hundred ports between 20000 and 29999 are taken"))
     }
 
     /// Starts the handler and looks after it. `wire` is what it is asked through whether it is
