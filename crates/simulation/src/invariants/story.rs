@@ -69,7 +69,7 @@ pub struct Version {
     pub condemned: Option<(u64, DateTime<Utc>)>,
     /// When each ring was released, by the clock of whoever said so.
     pub rings: BTreeMap<usize, DateTime<Utc>>,
-    /// The entry by which each ring was approved.
+    /// The entry by which each ring was first approved.
     pub approvals: BTreeMap<usize, u64>,
     /// The last ring has it.
     pub everywhere: Option<DateTime<Utc>>,
@@ -263,7 +263,7 @@ impl Image {
                 self.version(&number).rings.insert(ring, said_at);
             }
             "approvalGranted" => {
-                self.version(&number).approvals.insert(ring, seq);
+                self.version(&number).approvals.entry(ring).or_insert(seq);
             }
             "versionDeprecated" => self.version(&number).deprecated = true,
             "versionDeleted" => self.version(&number).deleted = true,
