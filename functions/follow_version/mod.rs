@@ -71,7 +71,7 @@ fn replication(cx: &Context, run: &Run, version: &Version) -> Step {
         return Ok(Done::Record(run_failed(cx, run, reason)));
     }
     if version.provisioning == Provisioning::Failed {
-        return Ok(Done::Record(has_failed(cx, run)));
+        return Ok(Done::Record(version_failed(cx, run)));
     }
     if !is_settled(version) || !wanted.keys().all(|region| completed.contains(region)) {
         return Ok(Done::LookAgain(cx.now + LOOK_EVERY));
@@ -82,7 +82,7 @@ fn replication(cx: &Context, run: &Run, version: &Version) -> Step {
 }
 
 /// The run whose version Azure calls Failed has failed too.
-pub(crate) fn has_failed(cx: &Context, run: &Run) -> Vec<Event> {
+pub(crate) fn version_failed(cx: &Context, run: &Run) -> Vec<Event> {
     run_failed(cx, run, "Azure says that the version is Failed".to_owned())
 }
 

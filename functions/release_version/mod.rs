@@ -25,6 +25,10 @@ const LOOK_EVERY: TimeDelta = TimeDelta::minutes(5);
 /// Why a ring waits for a person from whose regions somebody else has taken the version.
 const TAKEN_OUT: &str = "somebody else has taken it out there; bring it back, and approve the ring";
 
+/// The same, where its replication, Completed before, has failed since.
+const FAILED_SINCE: &str = "its replication there has failed since; update the version, which \
+                            repeats it, and approve the ring";
+
 /// Judges the ring by what was just read, and lifts its regions.
 pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     let image = visit.policy()?.clone();
@@ -65,13 +69,20 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         Verdict::Go { reasons } => reasons,
         Verdict::NotYet { until: Some(until), .. } => return Ok(Done::LookAgain(until)),
         Verdict::NotYet { until: None, because } => {
-            let replicates = planned.regions.iter().any(|it| !completed.contains(it));
-            if replicates && taken_out.is_empty() {
-                return Ok(Done::LookAgain(cx.now + LOOK_EVERY));
+            if version.provisioning == Provisioning::Failed {
+                return Ok(Done::Record(follow_version::version_failed(cx, &run)));
             }
-            let (because, until) = match taken_out.is_empty() {
-                true => (because, held.and_then(|it| it.until)),
-                false => (format!("{because}: {TAKEN_OUT}"), None),
+            let failed = version_body::failed(&version);
+            let has_failed = |region| version_body::is_settled(&version) && failed.contains(region);
+            let replicates = planned.regions.iter().any(|it| !completed.contains(it));
+            let (because, until) = if !taken_out.is_empty() {
+                (format!("{because}: {TAKEN_OUT}"), None)
+            } else if planned.regions.iter().any(has_failed) {
+                (format!("{because}: {FAILED_SINCE}"), None)
+            } else if replicates {
+                return Ok(Done::LookAgain(cx.now + LOOK_EVERY));
+            } else {
+                (because, held.and_then(|it| it.until))
             };
             let notice = cx.notice(format!("{target} waits at ring `{}`: {because}", planned.name));
             let version = run.version;
@@ -100,7 +111,7 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         return Ok(Done::Record(settled.into_iter().chain([requested()]).collect()));
     }
     if version.provisioning == Provisioning::Failed {
-        return Ok(Done::Record(follow_version::has_failed(cx, &run)));
+        return Ok(Done::Record(follow_version::version_failed(cx, &run)));
     }
     if version.provisioning != Provisioning::Succeeded {
         let why = format!("{target} is {}", version.provisioning);

@@ -121,28 +121,59 @@ async fn a_region_that_a_version_was_taken_out_of_while_it_replicates_is_asked_f
     until(&mut desk, |it| *it == Event::RunReleased { version }).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_version_that_becomes_failed_while_its_ring_waits_ends_its_run() {
-    let failed: Arc<Mutex<bool>> = Arc::default();
-    let is_failed = Arc::clone(&failed);
+/// What a GET of the version says of itself and of its second ring's regions, while that is set.
+type Spoilt = Arc<Mutex<Option<(&'static str, &'static str)>>>;
+
+/// A desk whose version is held at a ring, and what its GETs say from then on.
+async fn held_at_a_ring() -> (Desk, VersionNumber, Spoilt) {
+    let spoilt = Spoilt::default();
+    let says = Arc::clone(&spoilt);
     let change: Change = Box::new(move |asked, body| {
         let of_ours = asked.is("GET", &format!("/images/{IMAGE}/versions/"));
-        if of_ours && *is_failed.lock().unwrap() {
-            body["properties"]["provisioningState"] = json!("Failed");
+        if let (true, Some((provisioning, replication))) = (of_ours, *says.lock().unwrap()) {
+            body["properties"]["provisioningState"] = json!(provisioning);
+            let status = body["properties"]["replicationStatus"]["summary"].as_array_mut();
+            status.into_iter().flatten().for_each(|it| it["state"] = json!(replication));
         }
         None
     });
     let (mut desk, _) = desk(|_| {}, change).await;
     until(&mut desk, |it| matches!(it, Event::BuildStarted { .. })).await;
-    let path = |verb: &str| format!("images/{IMAGE}/{verb}");
-    assert_eq!(desk.ask(&path("hold"), r#"{"why":"a freeze"}"#).await, 202);
+    assert_eq!(desk.ask(&of_ours("hold"), r#"{"why":"a freeze"}"#).await, 202);
     let paused = until(&mut desk, |it| matches!(it, Event::ReleasePaused { .. })).await;
     let Event::ReleasePaused { version, .. } = paused else { panic!() };
+    (desk, version, spoilt)
+}
 
-    *failed.lock().unwrap() = true;
-    assert_eq!(desk.ask(&path("resume"), r#"{"why":"it is over"}"#).await, 202);
+fn of_ours(verb: &str) -> String {
+    format!("images/{IMAGE}/{verb}")
+}
 
-    let ended = until(&mut desk, |it| matches!(it, Event::RunFailed { .. })).await;
-    let reason = "Azure says that the version is Failed".to_owned();
-    assert_eq!(ended, Event::RunFailed { version, reason });
+#[tokio::test(start_paused = true)]
+async fn a_version_that_becomes_failed_while_its_ring_waits_ends_its_run() {
+    for replication in ["Completed", "Replicating"] {
+        let (mut desk, version, spoilt) = held_at_a_ring().await;
+        *spoilt.lock().unwrap() = Some(("Failed", replication));
+        assert_eq!(desk.ask(&of_ours("resume"), r#"{"why":"it is over"}"#).await, 202);
+
+        let ended = until(&mut desk, |it| matches!(it, Event::RunFailed { .. })).await;
+        let reason = "Azure says that the version is Failed".to_owned();
+        assert_eq!(ended, Event::RunFailed { version, reason });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ring_whose_replication_fails_while_it_waits_waits_for_a_person() {
+    let (mut desk, version, spoilt) = held_at_a_ring().await;
+    *spoilt.lock().unwrap() = Some(("Succeeded", "Failed"));
+    assert_eq!(desk.ask(&of_ours("resume"), r#"{"why":"it is over"}"#).await, 202);
+    let failed = |it: &Event| {
+        let said = |because: &str| because.contains("its replication there has failed since");
+        matches!(it, Event::ReleasePaused { because, until: None, .. } if said(because))
+    };
+    until(&mut desk, failed).await;
+
+    *spoilt.lock().unwrap() = None;
+    assert_eq!(desk.ask(&of_ours("approve"), r#"{"why":"it is there"}"#).await, 202);
+    until(&mut desk, |it| *it == Event::RunReleased { version }).await;
 }
