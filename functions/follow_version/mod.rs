@@ -101,11 +101,13 @@ fn release(cx: &Context, visit: &Visit, run: &Run, ring: usize, version: &Versio
     };
     let number = run.version;
 
+    if version.provisioning == Provisioning::Failed {
+        return Ok(Done::Record(version_failed(cx, run)));
+    }
     let wanted = version_body::released(version, &run.plan, ring, version.tags.clone());
-    let done = version.provisioning == Provisioning::Succeeded;
-    if !done || !version_body::carries(version, &wanted) {
-        let because = "its flags are not as they were asked for: Azure failed, or somebody else \
-                       changed the version; approve the ring to release it again"
+    if !version_body::carries(version, &wanted) {
+        let because = "its flags are not as they were asked for: somebody else changed the \
+                       version; approve the ring to release it again"
             .to_owned();
         let notice = cx.notice(format!("{number} waits at ring `{}`: {because}", planned.name));
         let paused = Event::ReleasePaused { version: number, ring, because, until: None };

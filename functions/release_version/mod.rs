@@ -65,13 +65,14 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         let asked = version_body::released(&version, &run.plan, ring, version.tags.clone());
         return Ok(unanswered(cx, visit, &version, &asked, open.operation, ring));
     }
+    let never = matches!(verdict, Verdict::Never { .. });
+    if version.provisioning == Provisioning::Failed && !never {
+        return Ok(Done::Record(follow_version::version_failed(cx, &run)));
+    }
     let reasons = match verdict {
         Verdict::Go { reasons } => reasons,
         Verdict::NotYet { until: Some(until), .. } => return Ok(Done::LookAgain(until)),
         Verdict::NotYet { until: None, because } => {
-            if version.provisioning == Provisioning::Failed {
-                return Ok(Done::Record(follow_version::version_failed(cx, &run)));
-            }
             let failed = version_body::failed(&version);
             let has_failed = |region| version_body::is_settled(&version) && failed.contains(region);
             let replicates = planned.regions.iter().any(|it| !completed.contains(it));
@@ -109,9 +110,6 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         let open = visit.state().intents.get(&target).map(|it| it.operation);
         let settled = open.map(|operation| Settled::seen(&target, operation));
         return Ok(Done::Record(settled.into_iter().chain([requested()]).collect()));
-    }
-    if version.provisioning == Provisioning::Failed {
-        return Ok(Done::Record(follow_version::version_failed(cx, &run)));
     }
     if version.provisioning != Provisioning::Succeeded {
         let why = format!("{target} is {}", version.provisioning);

@@ -2,6 +2,7 @@
 //! never ask. Each test is one of the bites that `bites.rs` lists.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};

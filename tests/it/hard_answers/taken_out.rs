@@ -177,3 +177,27 @@ async fn a_ring_whose_replication_fails_while_it_waits_waits_for_a_person() {
     assert_eq!(desk.ask(&of_ours("approve"), r#"{"why":"it is there"}"#).await, 202);
     until(&mut desk, |it| *it == Event::RunReleased { version }).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_fails_while_a_ring_is_released_ends_its_run() {
+    let asked_for = AtomicBool::default();
+    let change: Change = Box::new(move |asked, body| {
+        let released = |it: &Value| it["excludeFromLatest"] == json!(false);
+        let regions = asked.body["properties"]["publishingProfile"]["targetRegions"].as_array();
+        if asked.is("PUT", "/versions/") && regions.into_iter().flatten().any(released) {
+            asked_for.store(true, Ordering::Relaxed);
+        }
+        let looks = asked.is("GET", &format!("/images/{IMAGE}/versions/"));
+        if looks && asked_for.load(Ordering::Relaxed) {
+            body["properties"]["provisioningState"] = json!("Failed");
+        }
+        None
+    });
+    let (mut desk, _) = desk(|_| {}, change).await;
+
+    let ended = until(&mut desk, |it| matches!(it, Event::RunFailed { .. })).await;
+    let Event::RunFailed { reason, .. } = ended else { panic!() };
+    assert_eq!(reason, "Azure says that the version is Failed");
+    let events = desk.events(IMAGE).await;
+    assert!(!events.iter().any(|it| matches!(it, Event::RingReleased { .. })), "{events:?}");
+}
