@@ -162,10 +162,11 @@ fn answer(world: &World<'_>, call: &Call) -> Result<Reply, Trouble> {
     let mut body = json!({
         "totalRecords": total,
         "count": count,
-        "data": data,
         "facets": [],
         "resultTruncated": if more && !continues { "true" } else { "false" },
     });
+    // Moved, where `json!` would copy.
+    body["data"] = data;
     if continues {
         let token = json!({
             "$id": "1",
