@@ -108,6 +108,24 @@ async fn a_bad_query_is_refused_with_its_place() {
 }
 
 #[tokio::test]
+async fn a_page_of_more_than_16_mib_is_refused_with_its_size() {
+    // Four letters, doubled 20 times: 4 MiB.
+    let doubled = " | extend a = strcat(a, a)".repeat(20);
+    let query = |rows| format!("resources | take {rows} | extend a = 'abcd'{doubled} | project a");
+
+    let some = desk().graph(&query(3)).await;
+    let more = desk().graph(&query(4)).await;
+
+    assert_eq!(some.status, StatusCode::OK);
+    assert_eq!((more.status, more.code()), (StatusCode::BAD_REQUEST, "BadRequest"));
+    let detail = &more.body["error"]["details"][0];
+    assert_eq!(detail["code"], "ResponsePayloadTooLarge");
+    let said = "Response payload size is 16777253, and has exceeded the limit of 16777216. Please \
+                consider querying less data at a time and make paginated call if needed.";
+    assert_eq!(detail["message"], said);
+}
+
+#[tokio::test]
 async fn an_old_api_version_answers_everything_as_a_table() {
     let desk = desk();
 

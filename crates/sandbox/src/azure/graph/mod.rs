@@ -8,6 +8,8 @@ mod expression;
 mod evaluate;
 mod effort;
 
+use std::io::{self, Write};
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{Method, StatusCode};
@@ -27,6 +29,8 @@ use lexer::Unreadable;
 
 /// The most rows of one page, and how many there are when nobody says.
 const PAGE: usize = 1000;
+/// The most bytes that the rows of one page take (the refusal in microsoft/ARI's issue 199).
+const MOST_BYTES: u64 = 16 << 20;
 /// Queries of one user in a window.
 const QUOTA: u64 = 15;
 /// What is left of them at least: an invocation takes no desk time, and one that asks for the users
@@ -131,6 +135,16 @@ fn unreadable(world: &World<'_>, fault: &Unreadable) -> Refusal {
     )
 }
 
+fn too_large(world: &World<'_>, bytes: u64) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, "BadRequest", support(world)).detail(json!({
+        "code": "ResponsePayloadTooLarge",
+        "message": format!(
+            "Response payload size is {bytes}, and has exceeded the limit of {MOST_BYTES}. Please \
+             consider querying less data at a time and make paginated call if needed."
+        ),
+    }))
+}
+
 fn meaningless(world: &World<'_>, fault: &Meaningless) -> Refusal {
     invalid(world, json!({ "code": "SemanticError", "message": fault.0 }))
 }
@@ -159,6 +173,10 @@ fn answer(world: &World<'_>, call: &Call) -> Result<Reply, Trouble> {
     };
     let count = rows.len();
     let data = if as_table { as_a_table(&columns, rows) } else { as_objects(&columns, rows) };
+    let bytes = length(&data)?;
+    if bytes > MOST_BYTES {
+        return Err(too_large(world, bytes).into());
+    }
     let mut body = json!({
         "totalRecords": total,
         "count": count,
@@ -177,6 +195,23 @@ fn answer(world: &World<'_>, call: &Call) -> Result<Reply, Trouble> {
         body["$skipToken"] = json!(STANDARD.encode(token.to_string()));
     }
     Ok(Reply::ok(body))
+}
+
+/// How many bytes `value` takes as JSON.
+fn length(value: &Value) -> serde_json::Result<u64> {
+    struct Counted(u64);
+    impl Write for Counted {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len() as u64;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counted = Counted(0);
+    serde_json::to_writer(&mut counted, value)?;
+    Ok(counted.0)
 }
 
 /// Which rows are answered.
