@@ -45,7 +45,28 @@ pub fn released(
     ring: usize,
     tags: BTreeMap<String, String>,
 ) -> VersionIntent {
-    let mut flags = rings::flags(plan, Some(ring), &version.location);
+    in_rings(version, plan, ring, Some(ring), tags)
+}
+
+/// What `version` shall be while `ring` of `plan` waits for it: there, and offered in every ring
+/// before, as [`released`] has it.
+pub fn waiting(
+    version: &Version,
+    plan: &[PlannedRing],
+    ring: usize,
+    tags: BTreeMap<String, String>,
+) -> VersionIntent {
+    in_rings(version, plan, ring, ring.checked_sub(1), tags)
+}
+
+fn in_rings(
+    version: &Version,
+    plan: &[PlannedRing],
+    ring: usize,
+    released_through: Option<usize>,
+    tags: BTreeMap<String, String>,
+) -> VersionIntent {
+    let mut flags = rings::flags(plan, released_through, &version.location);
     let (completed, offers) = (completed(version), offers(version));
     for region in plan.iter().take(ring).flat_map(|it| &it.regions) {
         let is_there = completed.contains(region) || offers.contains(region);

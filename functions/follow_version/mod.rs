@@ -14,9 +14,9 @@ use crate::{Context, Done, Failure, Step, Visit, receive_events, version_body};
 /// How long to wait between two looks.
 const LOOK_EVERY: TimeDelta = TimeDelta::minutes(2);
 
-/// How often a region's replication is repeated before the run fails. Azure's own advice on a
-/// failed region is to ask again.
-const REPLICATION_TRIES: u32 = 3;
+/// How often a region's replication is repeated before the run fails, or waits for a person where it
+/// is in its rings. Azure's own advice on a failed region is to ask again.
+pub(crate) const REPLICATION_TRIES: u32 = 3;
 
 /// Looks at a run's version, or at one that is being retired.
 pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {

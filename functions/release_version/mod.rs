@@ -1,16 +1,19 @@
 //! Releases one ring: its regions' exclusion is lifted, when they are Completed, baked, not held,
-//! approved where that is wanted, and when the gate still passes the version.
+//! approved where that is wanted, and when the gate still passes the version. A region that is gone,
+//! or whose replication has failed since, is asked for again first.
 
 use arm::{Provisioning, Version, VersionIntent};
 use chrono::TimeDelta;
+use rules::Region;
 use rules::event::{Event, Operation, Outcome};
 use rules::rings::{self, RingFacts, Verdict};
 use rules::standing::Standing;
-use rules::state::{Claim, Stage};
+use rules::state::{Claim, Run, Stage};
 
 use crate::step::Settled;
 use crate::{
-    Context, Done, Failure, Intent, Step, Visit, follow_version, judge_image, tags, version_body,
+    Context, Done, Failure, Intent, Step, Visit, follow_version, judge_image, replicate_version,
+    tags, version_body,
 };
 
 /// A change of flags takes 150 to 420 seconds (recorded), most often 150.
@@ -22,12 +25,9 @@ const WAIT_FOR_OTHERS: TimeDelta = TimeDelta::minutes(2);
 /// How long to wait for what time alone does not bring.
 const LOOK_EVERY: TimeDelta = TimeDelta::minutes(5);
 
-/// Why a ring waits for a person from whose regions somebody else has taken the version.
-const TAKEN_OUT: &str = "somebody else has taken it out there; bring it back, and approve the ring";
-
-/// The same, where its replication, Completed before, has failed since.
-const FAILED_SINCE: &str = "its replication there has failed since; update the version, which \
-                            repeats it, and approve the ring";
+/// Why a region of a ring is asked for again that was Completed before.
+const TAKEN_OUT: &str = "somebody else has taken it out there";
+const FAILED_SINCE: &str = "its replication there has failed since";
 
 /// Judges the ring by what was just read, and lifts its regions.
 pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
@@ -74,16 +74,26 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         Verdict::NotYet { until: Some(until), .. } => return Ok(Done::LookAgain(until)),
         Verdict::NotYet { until: None, because } => {
             let failed = version_body::failed(&version);
-            let has_failed = |region| version_body::is_settled(&version) && failed.contains(region);
-            let replicates = planned.regions.iter().any(|it| !completed.contains(it));
-            let (because, until) = if !taken_out.is_empty() {
-                (format!("{because}: {TAKEN_OUT}"), None)
-            } else if planned.regions.iter().any(has_failed) {
-                (format!("{because}: {FAILED_SINCE}"), None)
-            } else if replicates {
-                return Ok(Done::LookAgain(cx.now + LOOK_EVERY));
-            } else {
-                (because, held.and_then(|it| it.until))
+            let has_failed =
+                |it: &&Region| version_body::is_settled(&version) && failed.contains(it);
+            let failed = planned.regions.iter().filter(has_failed).cloned();
+            let gone = taken_out.into_iter().map(|it| (it, TAKEN_OUT));
+            let gone: Vec<(Region, &str)> =
+                gone.chain(failed.map(|it| (it, FAILED_SINCE))).collect();
+            let tries = gone.iter().filter_map(|(region, _)| run.region_failures.get(region));
+            let tries = tries.copied().max().unwrap_or_default();
+            let (because, until) = match (gone.first(), held) {
+                (Some(_), None) if tries < follow_version::REPLICATION_TRIES => {
+                    return bring_back(cx, visit, &run, &version, ring, gone).await;
+                }
+                (Some((_, why)), None) => (
+                    format!("{because}: {why}, {tries} times; approve the ring to try again"),
+                    None,
+                ),
+                (None, _) if planned.regions.iter().any(|it| !completed.contains(it)) => {
+                    return Ok(Done::LookAgain(cx.now + LOOK_EVERY));
+                }
+                (_, held) => (because, held.and_then(|it| it.until)),
             };
             let notice = cx.notice(format!("{target} waits at ring `{}`: {because}", planned.name));
             let version = run.version;
@@ -127,6 +137,45 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     let answer = cx.arm.put_version(&permit, &id, &intent_body).await;
     match cx.settle(&target, Operation::UpdateVersion, answer)? {
         Settled::Accepted(_, settled) => Ok(Done::Record(vec![settled, requested()])),
+        Settled::Refused(error, settled) => Err(Failure::from(error).with(vec![settled])),
+    }
+}
+
+/// Asks again for the regions of a ring that are `gone`, hidden like before: nobody else does.
+async fn bring_back(
+    cx: &Context,
+    visit: &mut Visit,
+    run: &Run,
+    version: &Version,
+    ring: usize,
+    gone: Vec<(Region, &str)>,
+) -> Step {
+    let (number, target) = (run.version, run.version.to_string());
+    let standing = if ring == 0 { Standing::Passed } else { Standing::Released };
+    let mut wanted_tags = version.tags.clone();
+    wanted_tags.extend(tags::of_version(cx, &visit.image, run, standing));
+    let intent_body = version_body::waiting(version, &run.plan, ring, wanted_tags);
+
+    let regions: Vec<&str> = gone.iter().map(|(region, _)| region.as_str()).collect();
+    let intent = Intent {
+        target: target.clone(),
+        operation: Operation::UpdateVersion,
+        text: format!("replicate {target} to {} again, excluded from latest", regions.join(", ")),
+        evidence: gone.iter().map(|(region, why)| format!("{region}: {why}")).collect(),
+    };
+    let permit = cx.intend(visit, intent).await?;
+    let id = cx.definition(&visit.image).version(number);
+    let answer = cx.arm.put_version(&permit, &id, &intent_body).await;
+    match cx.settle(&target, Operation::UpdateVersion, answer)? {
+        Settled::Accepted(_, settled) => {
+            let failed = gone.into_iter().map(|(region, why)| {
+                let details = why.to_owned();
+                Event::RegionFailed { version: number, region, details }
+            });
+            let events = [settled].into_iter().chain(failed).collect();
+            let at = cx.now + replicate_version::LOOK_AFTER;
+            Ok(Done::RecordAndLookAgain { events, at })
+        }
         Settled::Refused(error, settled) => Err(Failure::from(error).with(vec![settled])),
     }
 }

@@ -11,7 +11,7 @@ use crate::step::Settled;
 use crate::{Context, Done, Failure, Intent, Step, Visit, tags, version_body};
 
 /// A new region takes 420 to 510 seconds (recorded).
-const LOOK_AFTER: TimeDelta = TimeDelta::seconds(525);
+pub(crate) const LOOK_AFTER: TimeDelta = TimeDelta::seconds(525);
 
 /// How long to wait for a version that something else is being done to.
 const WAIT_FOR_OTHERS: TimeDelta = TimeDelta::minutes(2);

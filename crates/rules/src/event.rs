@@ -106,6 +106,8 @@ pub enum Event {
 
     #[serde(rename_all = "camelCase")]
     ReplicationRequested { version: VersionNumber, look_at: DateTime<Utc> },
+    /// A region is asked for again: its replication failed, or somebody else has taken the version out
+    /// of it.
     #[serde(rename_all = "camelCase")]
     RegionFailed { version: VersionNumber, region: Region, details: String },
     #[serde(rename_all = "camelCase")]

@@ -27,7 +27,7 @@ async fn baking_in(first: &[&str], second: &[&str]) -> (Desk, VersionNumber) {
     panic!("no ring was ever released:\n{}", desk.story().await);
 }
 
-/// Somebody wants the version in `regions`, offered in the first of them.
+/// Somebody wants the version in `regions`, offered in the first of them, and it comes to that.
 async fn wanted_in(desk: &mut Desk, version: VersionNumber, regions: &[&str]) {
     let regions: Vec<Value> = regions
         .iter()
@@ -51,28 +51,42 @@ async fn wanted_in(desk: &mut Desk, version: VersionNumber, regions: &[&str]) {
 }
 
 async fn happened(desk: &mut Desk, what: impl Fn(&Event) -> bool) -> Event {
-    for _ in 0..200 {
+    for _ in 0..2000 {
         if let Some(event) = desk.events("web").await.into_iter().find(&what) {
             return event;
         }
-        desk.run_to(desk.now() + TimeDelta::minutes(10)).await;
+        desk.run_to(desk.now() + TimeDelta::minutes(1)).await;
     }
     panic!("it never happened:\n{}", desk.story().await);
 }
 
+/// Where the version is offered, and where it is hidden.
+fn offers(desk: &Desk, version: VersionNumber) -> BTreeMap<String, bool> {
+    let definition = arm::GalleryId::from(&desk.catalog.gallery).definition("web");
+    let versions = desk.sandbox.azure.versions(&definition.to_string()).unwrap();
+    let there = versions.into_iter().find(|it| it.number == version.to_string()).unwrap();
+    let regions = there.regions.into_iter();
+    regions.map(|(region, it)| (region, it.excluded == Some(false))).collect()
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_ring_whose_region_the_version_was_taken_out_of_waits_for_a_person() {
+async fn a_ring_whose_region_the_version_was_taken_out_of_brings_it_back_hidden_first() {
     let (mut desk, version) = baking().await;
     wanted_in(&mut desk, version, &["westeurope", "northeurope", "uksouth"]).await;
     wanted_in(&mut desk, version, &["westeurope", "northeurope"]).await;
 
-    let paused = happened(&mut desk, |it| matches!(it, Event::ReleasePaused { .. })).await;
-    let Event::ReleasePaused { because, ring: 1, until: None, .. } = paused else { panic!() };
-    assert!(because.contains("not completed in uksouth: somebody else"), "{because}");
+    let failed = happened(&mut desk, |it| matches!(it, Event::RegionFailed { .. })).await;
+    let Event::RegionFailed { region, details, .. } = failed else { panic!() };
+    let why = "somebody else has taken it out there";
+    assert_eq!((region.as_str(), details.as_str()), ("uksouth", why));
+    let wanted = [("northeurope", false), ("uksouth", false), ("westeurope", true)];
+    let wanted = wanted.map(|(region, offered)| (region.to_owned(), offered));
+    assert_eq!(offers(&desk, version), wanted.into());
 
-    wanted_in(&mut desk, version, &["westeurope", "northeurope", "uksouth"]).await;
-    assert_eq!(desk.ask("images/web/approve", r#"{"why":"it is back"}"#).await, 202);
     happened(&mut desk, |it| *it == Event::RunReleased { version }).await;
+    assert!(offers(&desk, version).into_values().all(|it| it));
+    let events = desk.events("web").await;
+    assert!(!events.iter().any(|it| matches!(it, Event::ReleasePaused { .. })), "{events:?}");
 }
 
 /// It comes back with the next ring, hidden: what is not Completed is offered to nobody.
@@ -83,11 +97,24 @@ async fn a_released_region_that_the_version_was_taken_out_of_is_offered_only_whe
     wanted_in(&mut desk, version, &["westeurope", "northeurope"]).await;
 
     happened(&mut desk, |it| matches!(it, Event::ReleaseRequested { ring: 1, .. })).await;
-    let definition = arm::GalleryId::from(&desk.catalog.gallery).definition("web");
-    let versions = desk.sandbox.azure.versions(&definition.to_string()).unwrap();
-    let there = versions.iter().find(|it| it.number == version.to_string()).unwrap();
-    assert_eq!(there.regions["uksouth"].excluded, Some(true), "{there:?}");
-    assert_eq!(there.regions["westeurope"].excluded, Some(false), "{there:?}");
+    let offers = offers(&desk, version);
+    assert_eq!((offers["uksouth"], offers["westeurope"]), (false, true), "{offers:?}");
+}
+
+/// Leaves `region` out of the answer to a GET of a version.
+fn leave_out(body: &mut Value, region: &str) {
+    let properties = &mut body["properties"];
+    let regions = properties["publishingProfile"]["targetRegions"].as_array_mut();
+    regions.into_iter().for_each(|it| it.retain(|it| !names(&it["name"], region)));
+    let status = properties["replicationStatus"]["summary"].as_array_mut();
+    status.into_iter().for_each(|it| it.retain(|it| !names(&it["region"], region)));
+}
+
+/// Has the answer say this of the version, and of its replication in each region.
+fn say(body: &mut Value, provisioning: &str, replication: &str) {
+    body["properties"]["provisioningState"] = json!(provisioning);
+    let status = body["properties"]["replicationStatus"]["summary"].as_array_mut();
+    status.into_iter().flatten().for_each(|it| it["state"] = json!(replication));
 }
 
 /// Whether Azure's `display` name is that of `region`.
@@ -105,11 +132,7 @@ async fn a_region_that_a_version_was_taken_out_of_while_it_replicates_is_asked_f
             *asked_for += 1;
         }
         if asked.is("GET", &format!("/images/{IMAGE}/versions/")) && *asked_for == 1 {
-            let properties = &mut body["properties"];
-            let regions = properties["publishingProfile"]["targetRegions"].as_array_mut();
-            regions.into_iter().for_each(|it| it.retain(|it| !names(&it["name"], region)));
-            let status = properties["replicationStatus"]["summary"].as_array_mut();
-            status.into_iter().for_each(|it| it.retain(|it| !names(&it["region"], region)));
+            leave_out(body, region);
         }
         None
     });
@@ -121,19 +144,16 @@ async fn a_region_that_a_version_was_taken_out_of_while_it_replicates_is_asked_f
     until(&mut desk, |it| *it == Event::RunReleased { version }).await;
 }
 
-/// What a GET of the version says of itself and of its second ring's regions, while that is set.
-type Spoilt = Arc<Mutex<Option<(&'static str, &'static str)>>>;
-
-/// A desk whose version is held at a ring, and what its GETs say from then on.
-async fn held_at_a_ring() -> (Desk, VersionNumber, Spoilt) {
-    let spoilt = Spoilt::default();
-    let says = Arc::clone(&spoilt);
+/// A desk whose version is held at a ring, and what spoils the answers to GETs of it while it is true.
+async fn held_at_a_ring(
+    spoil: impl Fn(&mut Value) + Send + Sync + 'static,
+) -> (Desk, VersionNumber, Arc<AtomicBool>) {
+    let spoils = Arc::<AtomicBool>::default();
+    let spoilt = Arc::clone(&spoils);
     let change: Change = Box::new(move |asked, body| {
         let of_ours = asked.is("GET", &format!("/images/{IMAGE}/versions/"));
-        if let (true, Some((provisioning, replication))) = (of_ours, *says.lock().unwrap()) {
-            body["properties"]["provisioningState"] = json!(provisioning);
-            let status = body["properties"]["replicationStatus"]["summary"].as_array_mut();
-            status.into_iter().flatten().for_each(|it| it["state"] = json!(replication));
+        if of_ours && spoilt.load(Ordering::Relaxed) {
+            spoil(body);
         }
         None
     });
@@ -142,7 +162,7 @@ async fn held_at_a_ring() -> (Desk, VersionNumber, Spoilt) {
     assert_eq!(desk.ask(&of_ours("hold"), r#"{"why":"a freeze"}"#).await, 202);
     let paused = until(&mut desk, |it| matches!(it, Event::ReleasePaused { .. })).await;
     let Event::ReleasePaused { version, .. } = paused else { panic!() };
-    (desk, version, spoilt)
+    (desk, version, spoils)
 }
 
 fn of_ours(verb: &str) -> String {
@@ -152,8 +172,9 @@ fn of_ours(verb: &str) -> String {
 #[tokio::test(start_paused = true)]
 async fn a_version_that_becomes_failed_while_its_ring_waits_ends_its_run() {
     for replication in ["Completed", "Replicating"] {
-        let (mut desk, version, spoilt) = held_at_a_ring().await;
-        *spoilt.lock().unwrap() = Some(("Failed", replication));
+        let (mut desk, version, spoils) =
+            held_at_a_ring(move |it| say(it, "Failed", replication)).await;
+        spoils.store(true, Ordering::Relaxed);
         assert_eq!(desk.ask(&of_ours("resume"), r#"{"why":"it is over"}"#).await, 202);
 
         let ended = until(&mut desk, |it| matches!(it, Event::RunFailed { .. })).await;
@@ -162,20 +183,43 @@ async fn a_version_that_becomes_failed_while_its_ring_waits_ends_its_run() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_ring_whose_replication_fails_while_it_waits_waits_for_a_person() {
-    let (mut desk, version, spoilt) = held_at_a_ring().await;
-    *spoilt.lock().unwrap() = Some(("Succeeded", "Failed"));
+async fn is_tried_three_times_and_waits(
+    spoil: impl Fn(&mut Value) + Send + Sync + 'static,
+    why: &str,
+) {
+    let (mut desk, version, spoils) = held_at_a_ring(spoil).await;
+    spoils.store(true, Ordering::Relaxed);
     assert_eq!(desk.ask(&of_ours("resume"), r#"{"why":"it is over"}"#).await, 202);
-    let failed = |it: &Event| {
-        let said = |because: &str| because.contains("its replication there has failed since");
-        matches!(it, Event::ReleasePaused { because, until: None, .. } if said(because))
+    let waits = |it: &Event| {
+        let why = format!("{why}, 3 times; approve the ring to try again");
+        matches!(it, Event::ReleasePaused { because, until: None, .. } if because.contains(&why))
     };
-    until(&mut desk, failed).await;
+    until(&mut desk, waits).await;
+    let mut tries = BTreeMap::<_, u32>::new();
+    for event in desk.events(IMAGE).await {
+        if let Event::RegionFailed { region, details, .. } = event {
+            assert_eq!(details, why);
+            *tries.entry(region).or_default() += 1;
+        }
+    }
+    assert!(!tries.is_empty() && tries.values().all(|it| *it == 3), "{tries:?}");
 
-    *spoilt.lock().unwrap() = None;
+    spoils.store(false, Ordering::Relaxed);
     assert_eq!(desk.ask(&of_ours("approve"), r#"{"why":"it is there"}"#).await, 202);
     until(&mut desk, |it| *it == Event::RunReleased { version }).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ring_whose_replication_fails_again_and_again_while_it_waits_waits_for_a_person() {
+    let spoil = |it: &mut Value| say(it, "Succeeded", "Failed");
+    is_tried_three_times_and_waits(spoil, "its replication there has failed since").await;
+}
+
+/// Terraform does it each time that it runs.
+#[tokio::test(start_paused = true)]
+async fn a_ring_that_the_version_is_taken_out_of_again_and_again_waits_for_a_person() {
+    let spoil = |it: &mut Value| leave_out(it, "norwayeast");
+    is_tried_three_times_and_waits(spoil, "somebody else has taken it out there").await;
 }
 
 #[tokio::test(start_paused = true)]

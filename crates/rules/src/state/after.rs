@@ -181,11 +181,16 @@ impl State {
                 run.task = Some(later(Function::FollowVersion, *look_at));
             }
             Event::RegionFailed { version, region, details: _ } => {
-                let replicating = |it: &Stage| matches!(it, Stage::Replicating | Stage::Passed);
-                let run = self.in_stage(*version, event, replicating)?;
+                let wanted = |it: &Stage| {
+                    matches!(it, Stage::Replicating | Stage::Passed | Stage::Replicated { .. })
+                };
+                let run = self.in_stage(*version, event, wanted)?;
                 *run.region_failures.entry(region.clone()).or_default() += 1;
-                run.stage = Stage::Passed;
-                run.task = Some(soon(Function::ReplicateVersion));
+                // Whoever looks at a ring has asked for its regions again.
+                if !matches!(run.stage, Stage::Replicated { .. }) {
+                    run.stage = Stage::Passed;
+                    run.task = Some(soon(Function::ReplicateVersion));
+                }
             }
             Event::VersionReplicated { version, regions: _ } => {
                 let run = self.in_stage(*version, event, |it| *it == Stage::Replicating)?;
@@ -258,6 +263,9 @@ impl State {
             Event::ApprovalGranted { version, ring, by } => {
                 let Some(run) = self.run_mut(*version) else { return wrong("no such run is open") };
                 run.approvals.insert(*ring, by.clone());
+                if matches!(run.stage, Stage::Paused { .. }) {
+                    run.region_failures.clear();
+                }
                 run.resume(stamp);
             }
             Event::ImageHeld { by, why, until } => {

@@ -3,7 +3,7 @@
 //! Galleries have no ETags, so what somebody writes between our read and our write is lost, and
 //! nobody can help it: that does not count.
 
-use super::story::{CLOCKS, Target, target};
+use super::story::{Target, target};
 use super::{Invariant, Seen};
 
 /// Compares the tags before and after a write of ours.
@@ -27,8 +27,8 @@ impl Invariant for Foreign {
         ) else {
             return Ok(());
         };
-        let began = intent.said_at.min(intent.stored_at) - CLOCKS;
-        let mut lately = seen.written.writes.iter().rev().take_while(|it| it.at >= began);
+        let writes = seen.written.writes.iter().rev();
+        let mut lately = writes.take_while(|it| it.at >= intent.began());
         if lately.any(|it| !it.ours && it.path == write.path) {
             return Ok(());
         }

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use rules::catalog::Image as Policy;
 use sandbox::azure::SeenVersion;
 
-use super::story::{CLOCKS, Target, Version, target};
+use super::story::{Target, Version, target};
 use super::{Invariant, PATIENCE, Seen};
 
 /// An image, and a version of it.
@@ -77,7 +77,7 @@ impl Invariant for Good {
         let Some(catalog) = seen.story.catalog(&intent.policy) else { return Ok(()) };
         let policy = catalog.images.iter().find(|it| it.name.as_str() == named.0);
         let Some(policy) = policy else { return Ok(()) };
-        self.enough(&named, &taken, policy, intent.said_at.min(intent.stored_at) - CLOCKS)
+        self.enough(&named, &taken, policy, intent.began())
     }
 
     fn rest(&mut self, seen: &Seen<'_>) {
@@ -182,7 +182,9 @@ fn of_a_run(
     }
     let under_way = seen.story.images[image].releasing.as_ref() == Some(&version.number);
     let there = version.regions.iter().filter(|(_, it)| it.completed);
-    let good = there.filter(|(_, it)| !under_way || it.excluded == Some(false));
+    // Somebody else may have offered it in their own way, with the global flag alone.
+    let is_offered = |flag: Option<bool>| !flag.unwrap_or(version.excluded);
+    let good = there.filter(|(_, it)| !under_way || is_offered(it.excluded));
     good.map(|(region, _)| region.clone()).collect()
 }
 

@@ -201,7 +201,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(latest::Latest::default()),
         Box::new(gate::Gate),
         Box::new(good::Good::default()),
-        Box::new(references::References),
+        Box::new(references::References::default()),
         Box::new(triggers::Triggers::default()),
         Box::new(reasons::Reasons::default()),
         Box::new(bases::Bases),

@@ -5,18 +5,24 @@
 //! What came to use it after the step began, or so late that Resource Graph did not know of it yet,
 //! the step could not know: against that there is no defence.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use rules::catalog::{Base, Catalog, Image};
 use sandbox::azure::{SeenResource, SeenVersion};
 use serde_json::Value;
 
-use super::story::{CLOCKS, Intent, Target, target};
+use super::story::{Intent, Target, target};
 use super::{Invariant, Seen, may_be_offered, parts};
 use crate::record::Write;
 
 /// Looks at what there is in Azure when a version or a part of it goes, whatever was told of it.
-#[derive(Debug)]
-pub(super) struct References;
+#[derive(Debug, Default)]
+pub(super) struct References {
+    /// The versions whose tags have once said that they were never good: their image and number. Somebody else
+    /// may have written others since.
+    condemned: BTreeSet<(String, String)>,
+}
 
 impl Invariant for References {
     fn name(&self) -> &'static str {
@@ -24,14 +30,23 @@ impl Invariant for References {
     }
 
     fn look(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+        for (image, versions) in seen.gallery {
+            let tag = |it: &SeenVersion| it.tags.get("goldsmith-version-state").cloned();
+            let bad = |it: &&SeenVersion| tag(it).is_some_and(|it| CONDEMNED.contains(&&*it));
+            let bad = versions.iter().filter(bad).map(|it| (image.clone(), it.number.clone()));
+            self.condemned.extend(bad);
+        }
         let Some(write) = seen.our_write() else { return Ok(()) };
         let Target::Version { image, number } = target(&write.path) else { return Ok(()) };
         let Some(before) = Seen::version(seen.before, &image, &number) else { return Ok(()) };
         let after = Seen::version(seen.gallery, &image, &number);
         let Some((_, intent)) = seen.story.intent_of(write) else { return Ok(()) };
         let Some(loses) = loses(seen, &image, write, before, after) else { return Ok(()) };
+        if loses == Loses::Offer && self.condemned.contains(&(image.clone(), number.clone())) {
+            return Ok(());
+        }
         // What somebody else has just added, our step has never seen.
-        let lately = seen.written.writes.iter().rev().take_while(|it| it.at >= began(intent));
+        let lately = seen.written.writes.iter().rev().take_while(|it| it.at >= intent.began());
         let mut others = lately.filter(|it| !it.ours && it.has_happened());
         let same = |it: &Write| target(&it.path) == target(&write.path);
         if loses == Loses::Regions && others.any(same) {
@@ -48,6 +63,9 @@ impl Invariant for References {
         user.map_or(Ok(()), |it| Err(format!("{image} {number} {loses}, and {it}")))
     }
 }
+
+/// What the tags say of a version that nobody is offered, whatever speaks for it.
+const CONDEMNED: [&str; 3] = ["rejected", "revoked", "failed"];
 
 /// What a write takes away from a version.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -96,11 +114,6 @@ fn loses(
     (released && !has_run && hidden).then_some(Loses::Offer)
 }
 
-/// When the step began that deletes: what came later it could not know.
-fn began(intent: &Intent) -> DateTime<Utc> {
-    intent.said_at.min(intent.stored_at) - CLOCKS
-}
-
 fn by_pin(seen: &Seen<'_>, image: &str, number: &str, intent: &Intent) -> Option<String> {
     let pin = seen.story.images.get(image)?.pins.get(number)?;
     let holds = pin.seq < intent.seq && pin.until.is_none_or(|it| it > intent.said_at);
@@ -124,7 +137,7 @@ fn by_child(seen: &Seen<'_>, image: &str, number: &str, intent: &Intent) -> Opti
         }
         for run in told.building.iter().chain(&told.releasing) {
             let run = told.versions.get(run)?;
-            let before = run.opened_at.is_some_and(|it| it < began(intent));
+            let before = run.opened_at.is_some_and(|it| it < intent.began());
             if run.base == from_it && before {
                 return Some(format!("{child} is being built from it"));
             }
@@ -132,7 +145,7 @@ fn by_child(seen: &Seen<'_>, image: &str, number: &str, intent: &Intent) -> Opti
         let offered = told.versions.iter().filter(|(number, it)| {
             let there = Seen::version(seen.gallery, child, number).is_some();
             let is_over = it.condemned.is_some() || it.deprecated;
-            let before = it.rings.values().any(|at| *at < began(intent));
+            let before = it.rings.values().any(|at| *at < intent.began());
             it.opened.is_some() && there && before && !is_over
         });
         let newest = offered.max_by_key(|(number, _)| parts(number));
@@ -179,7 +192,7 @@ fn by_resource(seen: &Seen<'_>, path: &str, intent: &Intent) -> Option<String> {
         let created = created.and_then(|it| it.parse::<DateTime<Utc>>().ok());
         let created = || created.or_else(|| written(&it.id));
         // What Resource Graph did not know yet, nobody could.
-        refers(it, definition, path) && created().is_none_or(|at| at < began(intent) - lag)
+        refers(it, definition, path) && created().is_none_or(|at| at < intent.began() - lag)
     });
     found.map(|it| format!("{} is made from it", it.id))
 }

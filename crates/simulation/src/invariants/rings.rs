@@ -148,7 +148,13 @@ fn wrong(
     let is_shown = |version: &SeenVersion, region: &str| {
         version.regions.get(region).is_some_and(|it| it.excluded == Some(false))
     };
-    let completed = |region: &str| before.regions.get(region).is_some_and(|it| it.completed);
+    // What somebody else has taken out of a region since our step has read it, comes back offered.
+    let path = format!("/images/{image}/versions/{}", before.number);
+    let writes = seen.written.writes.iter().rev();
+    let mut lately = writes.take_while(|it| it.at >= intent.began());
+    let changed = lately.any(|it| !it.ours && it.has_happened() && it.path.ends_with(&path));
+    let completed =
+        |region: &str| changed || before.regions.get(region).is_some_and(|it| it.completed);
     let grown: Vec<&String> =
         after.regions.keys().filter(|it| is_shown(after, it) && !is_shown(before, it)).collect();
     let lifted = before.excluded && !after.excluded;

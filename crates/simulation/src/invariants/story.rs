@@ -107,6 +107,13 @@ pub struct Intent {
     pub taken: bool,
 }
 
+impl Intent {
+    /// When the step began, at the earliest: what came later it could not know.
+    pub fn began(&self) -> DateTime<Utc> {
+        self.said_at.min(self.stored_at) - CLOCKS
+    }
+}
+
 /// What a write is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {

@@ -109,6 +109,28 @@ fn a_hold_that_ends_by_itself_releases_nothing_that_waits_since_somebody_changed
 }
 
 #[test]
+fn a_region_that_a_ring_asks_for_again_is_counted_until_a_person_says_to_go_on() {
+    let version = number("1.0.0");
+    let failed = || Event::RegionFailed {
+        version,
+        region: "westeurope".parse().unwrap(),
+        details: "".into(),
+    };
+    let tries = |story: &Story| {
+        let run = story.state.releasing.as_ref().unwrap();
+        run.region_failures.values().copied().collect::<Vec<u32>>()
+    };
+    let approved = || Event::ApprovalGranted { version, ring: 0, by: "ada".to_owned() };
+    let before = waiting();
+    let story = before.clone().then(failed()).then(failed());
+    assert_eq!(tries(&story), [2]);
+    assert_eq!(look(&story), look(&before), "the same step looks at it again");
+
+    assert_eq!(tries(&story.clone().then(approved())), [2], "nobody was asked");
+    assert_eq!(tries(&story.then(paused(0, None)).then(approved())), Vec::<u32>::new());
+}
+
+#[test]
 fn nobody_is_woken_for_a_run_that_is_not_between_its_rings() {
     let story = story().triggered(0).opened("1.0.0").passed("1.0.0");
     let wants = story.wants();
