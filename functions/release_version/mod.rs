@@ -73,23 +73,17 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         Verdict::Go { reasons } => reasons,
         Verdict::NotYet { until: Some(until), .. } => return Ok(Done::LookAgain(until)),
         Verdict::NotYet { until: None, because } => {
-            let failed = version_body::failed(&version);
-            let has_failed =
-                |it: &&Region| version_body::is_settled(&version) && failed.contains(it);
-            let failed = planned.regions.iter().filter(has_failed).cloned();
-            let gone = taken_out.into_iter().map(|it| (it, TAKEN_OUT));
-            let gone: Vec<(Region, &str)> =
-                gone.chain(failed.map(|it| (it, FAILED_SINCE))).collect();
+            let gone = gone(&version, &planned.regions);
             let tries = gone.iter().filter_map(|(region, _)| run.region_failures.get(region));
             let tries = tries.copied().max().unwrap_or_default();
             let (because, until) = match (gone.first(), held) {
                 (Some(_), None) if tries < follow_version::REPLICATION_TRIES => {
                     return bring_back(cx, visit, &run, &version, ring, gone).await;
                 }
-                (Some((_, why)), None) => (
-                    format!("{because}: {why}, {tries} times; approve the ring to try again"),
-                    None,
-                ),
+                (Some((_, why)), None) => {
+                    let again = format!("{tries} times; approve the ring to try again");
+                    (format!("{because}: {why}, {again}"), None)
+                }
                 (None, _) if planned.regions.iter().any(|it| !completed.contains(it)) => {
                     return Ok(Done::LookAgain(cx.now + LOOK_EVERY));
                 }
@@ -141,14 +135,23 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     }
 }
 
-/// Asks again for the regions of a ring that are `gone`, hidden like before: nobody else does.
+/// Those of `regions` from which a version that was Completed there has gone since, and why.
+fn gone(version: &Version, regions: &[Region]) -> Vec<(Region, &'static str)> {
+    let mut failed = version_body::failed(version);
+    failed.retain(|it| version_body::is_settled(version) && regions.contains(it));
+    let taken_out = version_body::taken_out(version, regions);
+    let taken_out = taken_out.into_iter().map(|it| (it, TAKEN_OUT));
+    taken_out.chain(failed.into_iter().map(|it| (it, FAILED_SINCE))).collect()
+}
+
+/// Asks again for the regions of a ring that are `gone`, hidden as before: nobody else does.
 async fn bring_back(
     cx: &Context,
     visit: &mut Visit,
     run: &Run,
     version: &Version,
     ring: usize,
-    gone: Vec<(Region, &str)>,
+    gone: Vec<(Region, &'static str)>,
 ) -> Step {
     let (number, target) = (run.version, run.version.to_string());
     let standing = if ring == 0 { Standing::Passed } else { Standing::Released };
