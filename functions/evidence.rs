@@ -222,13 +222,19 @@ impl Evidence {
         version: &Version,
     ) -> VersionFacts {
         let known = state.versions.get(&version.number);
+        let in_a_run = state.run(version.number).is_some();
+        // What its run has not released, it will hide again, whoever offers it there.
+        let is_released = |region: &Region| {
+            !in_a_run || known.is_some_and(|it| it.released_at.contains_key(region))
+        };
         let completed = version_body::completed(version);
         let failed = version_body::failed(version);
         let regions = version
             .target_regions
             .iter()
             .map(|it| {
-                let excluded = it.exclude_from_latest.unwrap_or(version.exclude_from_latest);
+                let hidden = it.exclude_from_latest.unwrap_or(version.exclude_from_latest);
+                let excluded = hidden || !is_released(&it.region);
                 let completed = completed.contains(&it.region);
                 let failed = failed.contains(&it.region);
                 (it.region.clone(), RegionFacts { completed, failed, excluded })
@@ -249,7 +255,7 @@ impl Evidence {
                 | Provisioning::Other(_) => Provisioned::InProgress,
             },
             standing: standing(state, version),
-            in_a_run: state.run(version.number).is_some(),
+            in_a_run,
             hidden: version.exclude_from_latest,
             regions,
             published_at: version.published_at,

@@ -14,8 +14,9 @@ use crate::{Context, Done, Failure, Step, Visit, receive_events, version_body};
 /// How long to wait between two looks.
 const LOOK_EVERY: TimeDelta = TimeDelta::minutes(2);
 
-/// How often a region's replication is repeated before the run fails, or waits for a person where it
-/// is in its rings. Azure's own advice on a failed region is to ask again.
+/// How often a region is asked for before the run fails; and how often once more, where it was there
+/// and is gone, before its ring waits for a person. Azure's own advice on a failed region is to ask
+/// again.
 pub(crate) const REPLICATION_TRIES: u32 = 3;
 
 /// Looks at a run's version, or at one that is being retired.

@@ -2,13 +2,13 @@
 //! approved where that is wanted, and when the gate still passes the version. A region that is gone,
 //! or whose replication has failed since, is asked for again first.
 
-use arm::{Provisioning, Version, VersionIntent};
+use arm::{Provisioning, Version};
 use chrono::TimeDelta;
-use rules::Region;
 use rules::event::{Event, Operation, Outcome};
 use rules::rings::{self, RingFacts, Verdict};
 use rules::standing::Standing;
 use rules::state::{Claim, Run, Stage};
+use rules::{Region, VersionNumber};
 
 use crate::step::Settled;
 use crate::{
@@ -43,9 +43,9 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     let target = run.version.to_string();
 
     let version = cx.arm.version(&id).await?;
-    let taken_out = version_body::taken_out(&version, &planned.regions);
+    let gone = gone(&version, &planned.regions);
     let mut completed = version_body::completed(&version);
-    completed.retain(|it| !taken_out.contains(it));
+    completed.retain(|it| !gone.iter().any(|(region, _)| region == it));
     let gate = judge_image::judge(cx, &image, &run).await?;
     let held = visit.state().hold.as_ref().filter(|it| it.until.is_none_or(|until| cx.now < until));
     let verdict = rings::may_release(
@@ -63,26 +63,31 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     );
     if let (Verdict::NotYet { .. }, Some(open)) = (&verdict, visit.state().intents.get(&target)) {
         let asked = version_body::released(&version, &run.plan, ring, version.tags.clone());
-        return Ok(unanswered(cx, visit, &version, &asked, open.operation, ring));
+        // Its regions may have been asked for again instead, and offered by somebody else meanwhile.
+        let approved = !planned.approval || run.approvals.contains_key(&ring);
+        let is_released = version_body::carries(&version, &asked)
+            && planned.regions.iter().all(|it| completed.contains(it))
+            && approved;
+        let operation = open.operation;
+        return Ok(unanswered(cx, visit, &version, ring, operation, is_released, &gone));
     }
     let never = matches!(verdict, Verdict::Never { .. });
-    if version.provisioning == Provisioning::Failed && !never {
+    if version.provisioning == Provisioning::Failed && !never && gone.is_empty() {
         return Ok(Done::Record(follow_version::version_failed(cx, &run)));
     }
     let reasons = match verdict {
         Verdict::Go { reasons } => reasons,
         Verdict::NotYet { until: Some(until), .. } => return Ok(Done::LookAgain(until)),
         Verdict::NotYet { until: None, because } => {
-            let gone = gone(&version, &planned.regions);
-            let tries = gone.iter().filter_map(|(region, _)| run.region_failures.get(region));
-            let tries = tries.copied().max().unwrap_or_default();
-            let (because, until) = match (gone.first(), held) {
-                (Some(_), None) if tries < follow_version::REPLICATION_TRIES => {
+            let tries = |it: &Region| run.region_failures.get(it).copied().unwrap_or_default();
+            let most = gone.iter().max_by_key(|(region, _)| tries(region));
+            let (because, until) = match (most, held) {
+                (Some((region, _)), None) if tries(region) < follow_version::REPLICATION_TRIES => {
                     return bring_back(cx, visit, &run, &version, ring, gone).await;
                 }
-                (Some((_, why)), None) => {
-                    let again = format!("{tries} times; approve the ring to try again");
-                    (format!("{because}: {why}, {again}"), None)
+                (Some((region, why)), None) => {
+                    let again = "approve the ring to have it asked for again";
+                    (format!("{because}: {region}: {why}, {} times; {again}", tries(region)), None)
                 }
                 (None, _) if planned.regions.iter().any(|it| !completed.contains(it)) => {
                     return Ok(Done::LookAgain(cx.now + LOOK_EVERY));
@@ -137,11 +142,25 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
 
 /// Those of `regions` from which a version that was Completed there has gone since, and why.
 fn gone(version: &Version, regions: &[Region]) -> Vec<(Region, &'static str)> {
-    let mut failed = version_body::failed(version);
-    failed.retain(|it| version_body::is_settled(version) && regions.contains(it));
     let taken_out = version_body::taken_out(version, regions);
-    let taken_out = taken_out.into_iter().map(|it| (it, TAKEN_OUT));
-    taken_out.chain(failed.into_iter().map(|it| (it, FAILED_SINCE))).collect()
+    let failed = version_body::failed(version);
+    let why = |region: &Region| {
+        let fails = version_body::is_settled(version) && failed.contains(region);
+        let taken_out = taken_out.contains(region).then_some(TAKEN_OUT);
+        taken_out.or(fails.then_some(FAILED_SINCE))
+    };
+    regions.iter().filter_map(|it| Some((it.clone(), why(it)?))).collect()
+}
+
+/// That the regions which are `gone` were asked for again.
+fn asked_again<'a>(
+    version: VersionNumber,
+    gone: &'a [(Region, &'static str)],
+) -> impl Iterator<Item = Event> + 'a {
+    gone.iter().map(move |(region, why)| {
+        let (region, details) = (region.clone(), (*why).to_owned());
+        Event::RegionFailed { version, region, details }
+    })
 }
 
 /// Asks again for the regions of a ring that are `gone`, hidden as before: nobody else does.
@@ -171,30 +190,34 @@ async fn bring_back(
     let answer = cx.arm.put_version(&permit, &id, &intent_body).await;
     match cx.settle(&target, Operation::UpdateVersion, answer)? {
         Settled::Accepted(_, settled) => {
-            let failed = gone.into_iter().map(|(region, why)| {
-                let details = why.to_owned();
-                Event::RegionFailed { version: number, region, details }
-            });
-            let events = [settled].into_iter().chain(failed).collect();
+            let events = [settled].into_iter().chain(asked_again(number, &gone)).collect();
             let at = cx.now + replicate_version::LOOK_AFTER;
             Ok(Done::RecordAndLookAgain { events, at })
         }
-        Settled::Refused(error, settled) => Err(Failure::from(error).with(vec![settled])),
+        // A region that Azure, or a policy, does not want there is no reason to end the run.
+        Settled::Refused(error, settled) => match Failure::from(error) {
+            Failure::Never { .. } => {
+                let events = [settled].into_iter().chain(asked_again(number, &gone)).collect();
+                Ok(Done::RecordAndLookAgain { events, at: cx.now + LOOK_EVERY })
+            }
+            later => Err(later.with(vec![settled])),
+        },
     }
 }
 
-/// What came of a release that was sent and not answered is known before anything keeps it back: it
-/// has perhaps happened, and nobody else would find out.
+/// What came of a write that was sent and not answered is known before anything keeps the ring back:
+/// it has perhaps been released, and nobody else would find out.
 fn unanswered(
     cx: &Context,
     visit: &Visit,
     version: &Version,
-    asked: &VersionIntent,
-    operation: Operation,
     ring: usize,
+    operation: Operation,
+    is_released: bool,
+    gone: &[(Region, &'static str)],
 ) -> Done {
     let target = version.number.to_string();
-    if version_body::carries(version, asked) {
+    if is_released {
         let settled = Settled::seen(&target, operation);
         let look_at = cx.now + LOOK_AFTER;
         let requested = Event::ReleaseRequested { version: version.number, ring, look_at };
@@ -206,8 +229,9 @@ fn unanswered(
     if !version_body::is_settled(version) {
         return Done::LookAgain(cx.now + WAIT_FOR_OTHERS);
     }
-    let because = "the version was read again, and shows nothing of it".to_owned();
+    let because = "the version was read again, and its ring is not released".to_owned();
     let outcome = Outcome::Unknown { because };
-    let events = vec![Event::EffectSettled { target, operation, outcome }];
+    let settled = Event::EffectSettled { target, operation, outcome };
+    let events = [settled].into_iter().chain(asked_again(version.number, gone)).collect();
     Done::RecordAndLookAgain { events, at: cx.now }
 }

@@ -32,9 +32,6 @@ use tokio::sync::Barrier;
 
 use crate::desk::root;
 
-/// What tokens for Azure Resource Manager are asked for.
-pub(crate) const ARM: &str = "https://management.azure.com";
-
 /// The machine's time, ahead or behind.
 #[derive(Debug, Default)]
 pub(crate) struct Skewed(pub(crate) AtomicI64);
@@ -65,10 +62,9 @@ pub(crate) struct Watched {
     pub(crate) seen: Mutex<Vec<(Method, String, String, u16)>>,
     /// The identity endpoint answers 503 so many times.
     pub(crate) ill_for: AtomicUsize,
-    /// The client ids whose tokens Azure Resource Manager refuses until they have got other ones.
-    /// Not the tokens: two that are given within a second are the same text, and to a desk whose
-    /// time jumps a second is half a day.
+    /// Tokens that Azure Resource Manager does not accept any more.
     pub(crate) revoked: Mutex<BTreeSet<String>>,
+    pub(crate) given: Mutex<BTreeSet<String>>,
     /// Requests for blobs wait here for one another.
     pub(crate) gather: AtomicBool,
 }
@@ -84,16 +80,12 @@ impl Watched {
                     let found = query.split('&').find_map(|it| it.strip_prefix(name));
                     found.unwrap_or_default().replace("%3A", ":").replace("%2F", "/")
                 };
-                let (resource, whose) = (of("resource="), of("client_id="));
-                watched.asked.lock().unwrap().push((resource.clone(), whose.clone()));
+                watched.asked.lock().unwrap().push((of("resource="), of("client_id=")));
                 let ill = watched
                     .ill_for
                     .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |it| it.checked_sub(1));
                 if ill.is_ok() {
                     return StatusCode::SERVICE_UNAVAILABLE.into_response();
-                }
-                if resource.trim_end_matches('/') == ARM {
-                    watched.revoked.lock().unwrap().remove(&whose);
                 }
                 next.run(request).await
             }
@@ -106,8 +98,9 @@ impl Watched {
             let watched = Arc::clone(&watched);
             async move {
                 let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-                let whose = client_id(&token(&request));
-                let revoked = watched.revoked.lock().unwrap().contains(&whose);
+                let token = token(&request);
+                watched.given.lock().unwrap().insert(token.clone());
+                let revoked = watched.revoked.lock().unwrap().contains(&token);
                 let answer = if revoked {
                     let body = r#"{"error":{"code":"InvalidAuthenticationToken","message":"x"}}"#;
                     (StatusCode::UNAUTHORIZED, body).into_response()
@@ -115,7 +108,7 @@ impl Watched {
                     next.run(request).await
                 };
                 let status = answer.status().as_u16();
-                watched.seen.lock().unwrap().push((method, path, whose, status));
+                watched.seen.lock().unwrap().push((method, path, client_id(&token), status));
                 answer
             }
         }))

@@ -6,6 +6,7 @@ pub mod door;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::{Query, Request, State};
 use axum::http::StatusCode;
@@ -54,6 +55,8 @@ pub struct Identity {
     clock: Arc<dyn Clock>,
     tenant: String,
     secret: String,
+    /// How many tokens it has given.
+    given: AtomicU64,
 }
 
 impl Identity {
@@ -63,7 +66,8 @@ impl Identity {
         tenant: impl Into<String>,
         secret: impl Into<String>,
     ) -> Arc<Identity> {
-        Arc::new(Identity { clock, tenant: tenant.into(), secret: secret.into() })
+        let (tenant, secret) = (tenant.into(), secret.into());
+        Arc::new(Identity { clock, tenant, secret, given: AtomicU64::new(0) })
     }
 
     /// `/msi/token` (App Service) and `/metadata/identity/oauth2/token` (virtual machine).
@@ -103,6 +107,8 @@ impl Identity {
             "nbf": issued,
             "exp": expires.timestamp(),
             "oid": crate::guid::of(&["object", &client_id]),
+            // Entra's own number of the token: two that are given within a second differ by it.
+            "uti": URL_SAFE_NO_PAD.encode(self.given.fetch_add(1, Ordering::Relaxed).to_be_bytes()),
             "appid": client_id,
             "tid": self.tenant,
         }));
@@ -256,6 +262,15 @@ mod tests {
         let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
         let claims: Value = serde_json::from_slice(&claims).unwrap();
         assert_eq!(claims["aud"], "https://management.azure.com");
+    }
+
+    #[tokio::test]
+    async fn no_two_tokens_are_the_same_even_within_a_second() {
+        let clock = Arc::new(ToldClock(DateTime::from_timestamp(1_789_000_000, 0).unwrap()));
+        let identity = Identity::new(clock, "contoso", "secret");
+        let expires = identity.clock.now() + LIFE;
+
+        assert_ne!(identity.token(ARM[0], expires), identity.token(ARM[0], expires));
     }
 
     #[tokio::test]

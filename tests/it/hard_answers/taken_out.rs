@@ -29,11 +29,16 @@ async fn baking_in(first: &[&str], second: &[&str]) -> (Desk, VersionNumber) {
 
 /// Somebody wants the version in `regions`, offered in the first of them, and it comes to that.
 async fn wanted_in(desk: &mut Desk, version: VersionNumber, regions: &[&str]) {
+    offered_in(desk, version, regions, 1).await;
+}
+
+/// The same, offered in the first `offered` of them.
+async fn offered_in(desk: &mut Desk, version: VersionNumber, regions: &[&str], offered: usize) {
     let regions: Vec<Value> = regions
         .iter()
         .enumerate()
         .map(|(index, it)| {
-            json!({"name": it, "regionalReplicaCount": 1, "excludeFromLatest": index > 0})
+            json!({"name": it, "regionalReplicaCount": 1, "excludeFromLatest": index >= offered})
         })
         .collect();
     let body = json!({
@@ -58,6 +63,20 @@ async fn happened(desk: &mut Desk, what: impl Fn(&Event) -> bool) -> Event {
         desk.run_to(desk.now() + TimeDelta::minutes(1)).await;
     }
     panic!("it never happened:\n{}", desk.story().await);
+}
+
+/// Its next ring hides it there again, whoever has come to rely on it.
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_offers_before_its_ring_makes_no_other_version_needless() {
+    let (mut desk, version) = baking().await;
+    assert_eq!(desk.ask("images/web/hold", r#"{"why":"a freeze"}"#).await, 202);
+    offered_in(&mut desk, version, &["westeurope", "northeurope", "uksouth"], 3).await;
+
+    desk.run_to(desk.now() + TimeDelta::days(3)).await;
+
+    let state = desk.state(&"web".parse().unwrap()).await;
+    let kept = state.kept[&"1.1.0".parse().unwrap()].join("; ");
+    assert!(kept.contains("2 newest good versions in northeurope, uksouth"), "{kept}");
 }
 
 /// Where the version is offered, and where it is hidden.
@@ -144,18 +163,21 @@ async fn a_region_that_a_version_was_taken_out_of_while_it_replicates_is_asked_f
     until(&mut desk, |it| *it == Event::RunReleased { version }).await;
 }
 
-/// A desk whose version is held at a ring, and what spoils the answers to GETs of it while it is true.
+/// A desk whose version is held at a ring, and what spoils the answers to GETs of it while it is true;
+/// a PUT of it is answered with `status` then.
 async fn held_at_a_ring(
     spoil: impl Fn(&mut Value) + Send + Sync + 'static,
+    status: Option<u16>,
 ) -> (Desk, VersionNumber, Arc<AtomicBool>) {
     let spoils = Arc::<AtomicBool>::default();
     let spoilt = Arc::clone(&spoils);
     let change: Change = Box::new(move |asked, body| {
-        let of_ours = asked.is("GET", &format!("/images/{IMAGE}/versions/"));
-        if of_ours && spoilt.load(Ordering::Relaxed) {
+        let of_ours = |method| asked.is(method, &format!("/images/{IMAGE}/versions/"));
+        let is_spoilt = spoilt.load(Ordering::Relaxed);
+        if of_ours("GET") && is_spoilt {
             spoil(body);
         }
-        None
+        status.filter(|_| of_ours("PUT") && is_spoilt)
     });
     let (mut desk, _) = desk(|_| {}, change).await;
     until(&mut desk, |it| matches!(it, Event::BuildStarted { .. })).await;
@@ -173,7 +195,7 @@ fn of_ours(verb: &str) -> String {
 async fn a_version_that_becomes_failed_while_its_ring_waits_ends_its_run() {
     for replication in ["Completed", "Replicating"] {
         let (mut desk, version, spoils) =
-            held_at_a_ring(move |it| say(it, "Failed", replication)).await;
+            held_at_a_ring(move |it| say(it, "Failed", replication), None).await;
         spoils.store(true, Ordering::Relaxed);
         assert_eq!(desk.ask(&of_ours("resume"), r#"{"why":"it is over"}"#).await, 202);
 
@@ -185,13 +207,19 @@ async fn a_version_that_becomes_failed_while_its_ring_waits_ends_its_run() {
 
 async fn is_tried_three_times_and_waits(
     spoil: impl Fn(&mut Value) + Send + Sync + 'static,
+    status: Option<u16>,
     why: &str,
 ) {
-    let (mut desk, version, spoils) = held_at_a_ring(spoil).await;
+    let (mut desk, version, spoils) = held_at_a_ring(spoil, status).await;
     spoils.store(true, Ordering::Relaxed);
+    assert_eq!(desk.ask(&of_ours("hold"), r#"{"why":"another freeze"}"#).await, 202);
+    desk.run_to(desk.now() + TimeDelta::hours(1)).await;
+    let held = desk.events(IMAGE).await;
+    assert!(!held.iter().any(|it| matches!(it, Event::RegionFailed { .. })), "{held:?}");
+
     assert_eq!(desk.ask(&of_ours("resume"), r#"{"why":"it is over"}"#).await, 202);
     let waits = |it: &Event| {
-        let why = format!("{why}, 3 times; approve the ring to try again");
+        let why = format!("{why}, 3 times; approve the ring to have it asked for again");
         matches!(it, Event::ReleasePaused { because, until: None, .. } if because.contains(&why))
     };
     until(&mut desk, waits).await;
@@ -211,15 +239,21 @@ async fn is_tried_three_times_and_waits(
 
 #[tokio::test(start_paused = true)]
 async fn a_ring_whose_replication_fails_again_and_again_while_it_waits_waits_for_a_person() {
-    let spoil = |it: &mut Value| say(it, "Succeeded", "Failed");
-    is_tried_three_times_and_waits(spoil, "its replication there has failed since").await;
+    for provisioning in ["Succeeded", "Failed"] {
+        let spoil = |it: &mut Value| say(it, provisioning, "Failed");
+        let why = "its replication there has failed since";
+        is_tried_three_times_and_waits(spoil, None, why).await;
+    }
 }
 
-/// Terraform does it each time that it runs.
+/// Terraform does it each time that it runs; or a policy does not want it there; or the answer is lost.
 #[tokio::test(start_paused = true)]
 async fn a_ring_that_the_version_is_taken_out_of_again_and_again_waits_for_a_person() {
-    let spoil = |it: &mut Value| leave_out(it, "norwayeast");
-    is_tried_three_times_and_waits(spoil, "somebody else has taken it out there").await;
+    for status in [None, Some(400), Some(504)] {
+        let spoil = |it: &mut Value| leave_out(it, "norwayeast");
+        let why = "somebody else has taken it out there";
+        is_tried_three_times_and_waits(spoil, status, why).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

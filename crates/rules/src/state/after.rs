@@ -194,6 +194,7 @@ impl State {
             }
             Event::VersionReplicated { version, regions: _ } => {
                 let run = self.in_stage(*version, event, |it| *it == Stage::Replicating)?;
+                run.region_failures.clear();
                 run.wait_for_ring(0, stamp);
                 // Completed at home: the version no longer needs what the build has left behind.
                 self.tidy(*version, stamp);
@@ -263,9 +264,7 @@ impl State {
             Event::ApprovalGranted { version, ring, by } => {
                 let Some(run) = self.run_mut(*version) else { return wrong("no such run is open") };
                 run.approvals.insert(*ring, by.clone());
-                if matches!(run.stage, Stage::Paused { .. }) {
-                    run.region_failures.clear();
-                }
+                run.region_failures.clear();
                 run.resume(stamp);
             }
             Event::ImageHeld { by, why, until } => {

@@ -110,7 +110,8 @@ pub struct Run {
     /// The newest scan report, among the blobs.
     pub report: Option<String>,
     pub plan: Vec<PlannedRing>,
-    /// How often each region was asked for again, since a person has last said to go on.
+    /// How often each region was asked for again: while it replicates; then, once it is gone from where
+    /// it was, since a person has last said to go on.
     pub region_failures: BTreeMap<Region, u32>,
     /// Who approved which ring.
     pub approvals: BTreeMap<usize, String>,

@@ -184,7 +184,10 @@ fn of_a_run(
     let there = version.regions.iter().filter(|(_, it)| it.completed);
     // Somebody else may have offered it in their own way, with the global flag alone.
     let is_offered = |flag: Option<bool>| !flag.unwrap_or(version.excluded);
-    let good = there.filter(|(_, it)| !under_way || is_offered(it.excluded));
+    let has_it = |region: &String| {
+        told.rings.keys().any(|it| told.plan.get(*it).is_some_and(|it| it.regions.contains(region)))
+    };
+    let good = there.filter(|(region, it)| !under_way || has_it(region) && is_offered(it.excluded));
     good.map(|(region, _)| region.clone()).collect()
 }
 

@@ -5,7 +5,7 @@
 //! What came to use it after the step began, or so late that Resource Graph did not know of it yet,
 //! the step could not know: against that there is no defence.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use rules::catalog::{Base, Catalog, Image};
@@ -19,9 +19,9 @@ use crate::record::Write;
 /// Looks at what there is in Azure when a version or a part of it goes, whatever was told of it.
 #[derive(Debug, Default)]
 pub(super) struct References {
-    /// The versions whose tags have once said that they were never good: their image and number. Somebody else
-    /// may have written others since.
-    condemned: BTreeSet<(String, String)>,
+    /// By image, the versions from before the ledger whose tags have said that nobody is to be offered
+    /// them: somebody else may have written others since.
+    condemned: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Invariant for References {
@@ -30,19 +30,15 @@ impl Invariant for References {
     }
 
     fn look(&mut self, seen: &Seen<'_>) -> Result<(), String> {
-        for (image, versions) in seen.gallery {
-            let tag = |it: &SeenVersion| it.tags.get("goldsmith-version-state").cloned();
-            let bad = |it: &&SeenVersion| tag(it).is_some_and(|it| CONDEMNED.contains(&&*it));
-            let bad = versions.iter().filter(bad).map(|it| (image.clone(), it.number.clone()));
-            self.condemned.extend(bad);
-        }
+        self.remember(seen);
         let Some(write) = seen.our_write() else { return Ok(()) };
         let Target::Version { image, number } = target(&write.path) else { return Ok(()) };
         let Some(before) = Seen::version(seen.before, &image, &number) else { return Ok(()) };
         let after = Seen::version(seen.gallery, &image, &number);
         let Some((_, intent)) = seen.story.intent_of(write) else { return Ok(()) };
         let Some(loses) = loses(seen, &image, write, before, after) else { return Ok(()) };
-        if loses == Loses::Offer && self.condemned.contains(&(image.clone(), number.clone())) {
+        let condemned = self.condemned.get(&image).is_some_and(|it| it.contains(&number));
+        if loses == Loses::Offer && condemned {
             return Ok(());
         }
         // What somebody else has just added, our step has never seen.
@@ -61,6 +57,23 @@ impl Invariant for References {
                 .or_else(|| by_resource(seen, &write.path, intent))
         };
         user.map_or(Ok(()), |it| Err(format!("{image} {number} {loses}, and {it}")))
+    }
+}
+
+impl References {
+    fn remember(&mut self, seen: &Seen<'_>) {
+        for (image, versions) in seen.before {
+            for version in versions {
+                let standing = version.tags.get("goldsmith-version-state");
+                let told = seen.story.version(image, &version.number);
+                if standing.is_some_and(|it| CONDEMNED.contains(&it.as_str()))
+                    && told.is_none_or(|it| it.opened.is_none())
+                {
+                    let condemned = self.condemned.entry(image.clone()).or_default();
+                    condemned.insert(version.number.clone());
+                }
+            }
+        }
     }
 }
 

@@ -148,13 +148,10 @@ fn wrong(
     let is_shown = |version: &SeenVersion, region: &str| {
         version.regions.get(region).is_some_and(|it| it.excluded == Some(false))
     };
-    // What somebody else has taken out of a region since our step has read it, comes back offered.
-    let path = format!("/images/{image}/versions/{}", before.number);
-    let writes = seen.written.writes.iter().rev();
-    let mut lately = writes.take_while(|it| it.at >= intent.began());
-    let changed = lately.any(|it| !it.ours && it.has_happened() && it.path.ends_with(&path));
-    let completed =
-        |region: &str| changed || before.regions.get(region).is_some_and(|it| it.completed);
+    let completed = |region: &str| {
+        before.regions.get(region).is_some_and(|it| it.completed)
+            || is_just_taken_out(seen, image, &before.number, region, intent)
+    };
     let grown: Vec<&String> =
         after.regions.keys().filter(|it| is_shown(after, it) && !is_shown(before, it)).collect();
     let lifted = before.excluded && !after.excluded;
@@ -186,6 +183,25 @@ fn wrong(
     let mut planned = told.plan.iter().flat_map(|it| &it.regions);
     let unready = planned.find(|it| !is_shown(after, it) || !completed(it));
     unready.filter(|_| lifted).map(|it| format!("everywhere, and {it} has no release"))
+}
+
+/// Whether somebody else has taken the version out of `region` since our step began: what we had read
+/// then comes back offered.
+fn is_just_taken_out(
+    seen: &Seen<'_>,
+    image: &str,
+    number: &str,
+    region: &str,
+    intent: &Intent,
+) -> bool {
+    let path = format!("/images/{image}/versions/{number}");
+    let writes = seen.written.writes.iter().rev();
+    let lately = writes.take_while(|it| it.at >= intent.began());
+    let mut others = lately.filter(|it| !it.ours && it.has_happened() && it.path.ends_with(&path));
+    others.any(|it| {
+        let targets = it.body["properties"]["publishingProfile"]["targetRegions"].as_array();
+        targets.is_some_and(|it| it.iter().all(|it| it["name"] != *region))
+    })
 }
 
 fn too_early(told: &Version, ring: usize, intent: &Intent) -> Option<String> {

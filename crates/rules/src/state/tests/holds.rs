@@ -126,8 +126,15 @@ fn a_region_that_a_ring_asks_for_again_is_counted_until_a_person_says_to_go_on()
     assert_eq!(tries(&story), [2]);
     assert_eq!(look(&story), look(&before), "the same step looks at it again");
 
-    assert_eq!(tries(&story.clone().then(approved())), [2], "nobody was asked");
     assert_eq!(tries(&story.then(paused(0, None)).then(approved())), Vec::<u32>::new());
+
+    let look_at = before.now;
+    let requested = || Event::ReplicationRequested { version, look_at };
+    let story = self::story().triggered(0).opened("1.0.0").passed("1.0.0").then(requested());
+    let story = story.then(failed()).then(requested());
+    assert_eq!(tries(&story), [1]);
+    let replicated = Event::VersionReplicated { version, regions: Vec::new() };
+    assert_eq!(tries(&story.then(replicated)), Vec::<u32>::new(), "it was there");
 }
 
 #[test]
