@@ -63,7 +63,7 @@ fn replication(cx: &Context, run: &Run, version: &Version) -> Step {
         && let Some((region, details)) = failed.or(taken_out)
     {
         let details = details.unwrap_or_else(|| "Azure does not say why".to_owned());
-        let tries = 1 + run.region_failures.get(&region).copied().unwrap_or_default();
+        let tries = 1 + run.region_failures.get(&region).map_or(0, |it| it.times);
         if tries < REPLICATION_TRIES {
             let version = run.version;
             return Ok(Done::Record(vec![Event::RegionFailed { version, region, details }]));

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use rules::event::{Event, Operation, Outcome};
 use rules::rings::{self, RingFacts, Verdict};
 use rules::standing::Standing;
-use rules::state::{Claim, Run, Stage};
+use rules::state::{Claim, RegionFailures, Run, Stage};
 use rules::{Region, VersionNumber};
 
 use crate::step::Settled;
@@ -79,17 +79,21 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         Verdict::Go { reasons } => reasons,
         Verdict::NotYet { until: Some(until), .. } => return Ok(Done::LookAgain(until)),
         Verdict::NotYet { until: None, because } => {
-            let tries = |it: &Region| run.region_failures.get(it).copied().unwrap_or_default();
-            let most = gone.iter().max_by_key(|(region, _)| tries(region));
-            let (because, until) = match (most, held) {
-                (Some((region, _)), None) if tries(region) < follow_version::REPLICATION_TRIES => {
+            let failures = gone.iter().filter_map(|(it, _)| run.region_failures.get_key_value(it));
+            let given_up = failures
+                .filter(|(_, failures)| failures.times >= follow_version::REPLICATION_TRIES)
+                .max_by_key(|(_, failures)| failures.times);
+            let (because, until) = match (given_up, held) {
+                (Some((region, RegionFailures { times, last })), None) => {
+                    let again = "approve the ring to have it asked for again";
+                    (format!("{because}: {region}: {last}, {times} times; {again}"), None)
+                }
+                (None, None) if !gone.is_empty() => {
                     return bring_back(cx, visit, &run, &version, ring, gone).await;
                 }
-                (Some((region, why)), None) => {
-                    let again = "approve the ring to have it asked for again";
-                    (format!("{because}: {region}: {why}, {} times; {again}", tries(region)), None)
-                }
-                (None, _) if planned.regions.iter().any(|it| !completed.contains(it)) => {
+                _ if gone.is_empty()
+                    && planned.regions.iter().any(|it| !completed.contains(it)) =>
+                {
                     return Ok(Done::LookAgain(cx.now + LOOK_EVERY));
                 }
                 (_, held) => (because, held.and_then(|it| it.until)),
@@ -152,14 +156,16 @@ fn gone(version: &Version, regions: &[Region]) -> Vec<(Region, &'static str)> {
     regions.iter().filter_map(|it| Some((it.clone(), why(it)?))).collect()
 }
 
-/// That the regions which are `gone` were asked for again.
+/// That the regions which are `gone` were asked for again, and why Azure has refused it, if it has.
 fn asked_again<'a>(
     version: VersionNumber,
     gone: &'a [(Region, &'static str)],
+    refusal: Option<&'a str>,
 ) -> impl Iterator<Item = Event> + 'a {
     gone.iter().map(move |(region, why)| {
-        let (region, details) = (region.clone(), (*why).to_owned());
-        Event::RegionFailed { version, region, details }
+        let refusal = refusal.map(|it| format!(", and Azure refuses to bring it back ({it})"));
+        let details = format!("{why}{}", refusal.unwrap_or_default());
+        Event::RegionFailed { version, region: region.clone(), details }
     })
 }
 
@@ -188,21 +194,17 @@ async fn bring_back(
     let permit = cx.intend(visit, intent).await?;
     let id = cx.definition(&visit.image).version(number);
     let answer = cx.arm.put_version(&permit, &id, &intent_body).await;
-    match cx.settle(&target, Operation::UpdateVersion, answer)? {
-        Settled::Accepted(_, settled) => {
-            let events = [settled].into_iter().chain(asked_again(number, &gone)).collect();
-            let at = cx.now + replicate_version::LOOK_AFTER;
-            Ok(Done::RecordAndLookAgain { events, at })
-        }
+    let (settled, refusal, after) = match cx.settle(&target, Operation::UpdateVersion, answer)? {
+        Settled::Accepted(_, settled) => (settled, None, replicate_version::LOOK_AFTER),
         // A region that Azure, or a policy, does not want there is no reason to end the run.
         Settled::Refused(error, settled) => match Failure::from(error) {
-            Failure::Never { .. } => {
-                let events = [settled].into_iter().chain(asked_again(number, &gone)).collect();
-                Ok(Done::RecordAndLookAgain { events, at: cx.now + LOOK_EVERY })
-            }
-            later => Err(later.with(vec![settled])),
+            Failure::Never { why, .. } => (settled, Some(why), LOOK_EVERY),
+            later => return Err(later.with(vec![settled])),
         },
-    }
+    };
+    let again = asked_again(number, &gone, refusal.as_deref());
+    let events = [settled].into_iter().chain(again).collect();
+    Ok(Done::RecordAndLookAgain { events, at: cx.now + after })
 }
 
 /// What came of a write that was sent and not answered is known before anything keeps the ring back:
@@ -232,6 +234,6 @@ fn unanswered(
     let because = "the version was read again, and its ring is not released".to_owned();
     let outcome = Outcome::Unknown { because };
     let settled = Event::EffectSettled { target, operation, outcome };
-    let events = [settled].into_iter().chain(asked_again(version.number, gone)).collect();
+    let events = [settled].into_iter().chain(asked_again(version.number, gone, None)).collect();
     Done::RecordAndLookAgain { events, at: cx.now }
 }

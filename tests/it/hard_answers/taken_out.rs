@@ -219,8 +219,9 @@ async fn is_tried_three_times_and_waits(
 
     assert_eq!(desk.ask(&of_ours("resume"), r#"{"why":"it is over"}"#).await, 202);
     let waits = |it: &Event| {
-        let why = format!("{why}, 3 times; approve the ring to have it asked for again");
-        matches!(it, Event::ReleasePaused { because, until: None, .. } if because.contains(&why))
+        let next = ", 3 times; approve the ring to have it asked for again";
+        let told = |it: &str| it.contains(why) && it.ends_with(next);
+        matches!(it, Event::ReleasePaused { because, until: None, .. } if told(because))
     };
     desk.run_to(desk.now() + TimeDelta::hours(6)).await;
     let events = desk.events(IMAGE).await;
@@ -228,7 +229,7 @@ async fn is_tried_three_times_and_waits(
     let mut tries = BTreeMap::<_, u32>::new();
     for event in events {
         if let Event::RegionFailed { region, details, .. } = event {
-            assert_eq!(details, why);
+            assert!(details.starts_with(why), "{details}");
             *tries.entry(region).or_default() += 1;
         }
     }
@@ -251,9 +252,10 @@ async fn a_ring_whose_replication_fails_again_and_again_while_it_waits_waits_for
 /// Terraform does it each time that it runs; or a policy does not want it there; or the answer is lost.
 #[tokio::test(start_paused = true)]
 async fn a_ring_that_the_version_is_taken_out_of_again_and_again_waits_for_a_person() {
-    for status in [None, Some(400), Some(504)] {
+    let why = "somebody else has taken it out there";
+    let refused = "somebody else has taken it out there, and Azure refuses to bring it back (";
+    for (status, why) in [(None, why), (Some(400), refused), (Some(504), why)] {
         let spoil = |it: &mut Value| leave_out(it, "norwayeast");
-        let why = "somebody else has taken it out there";
         is_tried_three_times_and_waits(spoil, status, why).await;
     }
 }

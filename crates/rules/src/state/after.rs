@@ -180,12 +180,14 @@ impl State {
                 run.stage = Stage::Replicating;
                 run.task = Some(later(Function::FollowVersion, *look_at));
             }
-            Event::RegionFailed { version, region, details: _ } => {
+            Event::RegionFailed { version, region, details } => {
                 let wanted = |it: &Stage| {
                     matches!(it, Stage::Replicating | Stage::Passed | Stage::Replicated { .. })
                 };
                 let run = self.in_stage(*version, event, wanted)?;
-                *run.region_failures.entry(region.clone()).or_default() += 1;
+                let failures = run.region_failures.entry(region.clone()).or_default();
+                failures.times += 1;
+                failures.last.clone_from(details);
                 // Whoever looks at a ring has asked for its regions again.
                 if !matches!(run.stage, Stage::Replicated { .. }) {
                     run.stage = Stage::Passed;

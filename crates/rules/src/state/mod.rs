@@ -110,11 +110,19 @@ pub struct Run {
     /// The newest scan report, among the blobs.
     pub report: Option<String>,
     pub plan: Vec<PlannedRing>,
-    /// How often each region was asked for again: while it replicates; then, once it is gone from where
-    /// it was, since a person has last said to go on.
-    pub region_failures: BTreeMap<Region, u32>,
+    /// The regions that were asked for again: while it replicates; then, once it is gone from where it
+    /// was, since a person has last said to go on.
+    pub region_failures: BTreeMap<Region, RegionFailures>,
     /// Who approved which ring.
     pub approvals: BTreeMap<usize, String>,
+}
+
+/// How often a region was asked for again, and why it was the last time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RegionFailures {
+    pub times: u32,
+    pub last: String,
 }
 
 /// How far a run has come.

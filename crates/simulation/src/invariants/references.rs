@@ -1,6 +1,6 @@
 //! A version that a machine, a scale set (model or instance, size 0 too), an image template, a child
 //! image or a pin refers to is never deleted, and gives up no region; none is and does while a scope
-//! cannot be read. One that is pinned goes on being offered.
+//! cannot be read. One that is pinned goes on being offered, unless it is condemned (`References`).
 //!
 //! What came to use it after the step began, or so late that Resource Graph did not know of it yet,
 //! the step could not know: against that there is no defence.

@@ -118,7 +118,7 @@ fn a_region_that_a_ring_asks_for_again_is_counted_until_a_person_says_to_go_on()
     };
     let tries = |story: &Story| {
         let run = story.state.releasing.as_ref().unwrap();
-        run.region_failures.values().copied().collect::<Vec<u32>>()
+        run.region_failures.values().map(|it| it.times).collect::<Vec<u32>>()
     };
     let approved = || Event::ApprovalGranted { version, ring: 0, by: "ada".to_owned() };
     let before = waiting();
