@@ -236,7 +236,7 @@ impl Evidence {
                 let hidden = it.exclude_from_latest.unwrap_or(version.exclude_from_latest);
                 let excluded = hidden || !is_released(&it.region);
                 let completed = completed.contains(&it.region);
-                let failed = failed.contains(&it.region);
+                let failed = failed.contains_key(&it.region);
                 (it.region.clone(), RegionFacts { completed, failed, excluded })
             })
             .collect();

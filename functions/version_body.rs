@@ -4,7 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arm::{Provisioning, RegionIntent, ReplicationState, Version, VersionIntent};
+use arm::{
+    Provisioning, RegionIntent, RegionReplication, ReplicationState, Version, VersionIntent,
+};
 use rules::Region;
 use rules::rings::{self, PlannedRing, RegionFlags};
 
@@ -149,15 +151,20 @@ fn offers(version: &Version) -> BTreeSet<Region> {
 
 /// The regions where its replication is Completed. Succeeded does not say that.
 pub fn completed(version: &Version) -> BTreeSet<Region> {
-    regions_in(version, &ReplicationState::Completed)
+    regions_in(version, ReplicationState::Completed).map(|it| it.region.clone()).collect()
 }
 
-/// The regions in which its replication has failed.
-pub fn failed(version: &Version) -> BTreeSet<Region> {
-    regions_in(version, &ReplicationState::Failed)
+/// The regions in which its replication has failed, and why.
+pub fn failed(version: &Version) -> BTreeMap<Region, String> {
+    let regions = regions_in(version, ReplicationState::Failed);
+    let why = |it: &RegionReplication| it.details.clone();
+    let unknown = || "Azure does not say why".to_owned();
+    regions.map(|it| (it.region.clone(), why(it).unwrap_or_else(unknown))).collect()
 }
 
-fn regions_in(version: &Version, state: &ReplicationState) -> BTreeSet<Region> {
-    let regions = version.replication.iter().flatten();
-    regions.filter(|it| it.state == *state).map(|it| it.region.clone()).collect()
+fn regions_in(
+    version: &Version,
+    state: ReplicationState,
+) -> impl Iterator<Item = &RegionReplication> {
+    version.replication.iter().flatten().filter(move |it| it.state == state)
 }

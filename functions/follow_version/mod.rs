@@ -1,6 +1,6 @@
 //! Looks once whether a gallery version has become what the intent says.
 
-use arm::{Provisioning, ReplicationState, Version};
+use arm::{Provisioning, Version};
 use chrono::TimeDelta;
 use rules::catalog::Moment;
 use rules::event::{Event, Retirement};
@@ -49,20 +49,15 @@ async fn run(cx: &Context, visit: &Visit) -> Step {
 fn replication(cx: &Context, run: &Run, version: &Version) -> Step {
     let wanted = rings::flags(&run.plan, None, &version.location).regions;
     let completed = version_body::completed(version);
-    let failed = version
-        .replication
-        .iter()
-        .flatten()
-        .find(|it| it.state == ReplicationState::Failed && wanted.contains_key(&it.region))
-        .map(|it| (it.region.clone(), it.details.clone()));
+    let failed =
+        version_body::failed(version).into_iter().find(|(region, _)| wanted.contains_key(region));
     // What somebody else has taken it out of would never be Completed.
     let taken_out = version_body::taken_out(version, wanted.keys()).into_iter().next();
-    let taken_out = taken_out.map(|it| (it, Some("somebody else has taken it out".to_owned())));
+    let taken_out = taken_out.map(|it| (it, "somebody else has taken it out".to_owned()));
 
     if is_settled(version)
         && let Some((region, details)) = failed.or(taken_out)
     {
-        let details = details.unwrap_or_else(|| "Azure does not say why".to_owned());
         let tries = 1 + run.region_failures.get(&region).map_or(0, |it| it.times);
         if tries < REPLICATION_TRIES {
             let version = run.version;

@@ -25,10 +25,6 @@ const WAIT_FOR_OTHERS: TimeDelta = TimeDelta::minutes(2);
 /// How long to wait for what time alone does not bring.
 const LOOK_EVERY: TimeDelta = TimeDelta::minutes(5);
 
-/// Why a region of a ring is asked for again that was Completed before.
-const TAKEN_OUT: &str = "somebody else has taken it out there";
-const FAILED_SINCE: &str = "its replication there has failed since";
-
 /// Judges the ring by what was just read, and lifts its regions.
 pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     let image = visit.policy()?.clone();
@@ -79,20 +75,18 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         Verdict::Go { reasons } => reasons,
         Verdict::NotYet { until: Some(until), .. } => return Ok(Done::LookAgain(until)),
         Verdict::NotYet { until: None, because } => {
-            let failures = gone.iter().filter_map(|(it, _)| run.region_failures.get_key_value(it));
-            let given_up = failures
-                .filter(|(_, failures)| failures.times >= follow_version::REPLICATION_TRIES)
-                .max_by_key(|(_, failures)| failures.times);
+            let given_up = gone.iter().find_map(|(region, why)| {
+                let failures = run.region_failures.get(region)?;
+                let tries = follow_version::REPLICATION_TRIES;
+                (failures.times >= tries).then(|| given_up(region, why, failures))
+            });
             let (because, until) = match (given_up, held) {
-                (Some((region, RegionFailures { times, last })), None) => {
-                    let again = "approve the ring to have it asked for again";
-                    (format!("{because}: {region}: {last}, {times} times; {again}"), None)
-                }
+                (Some(given_up), None) => (format!("{because}: {given_up}"), None),
                 (None, None) if !gone.is_empty() => {
                     return bring_back(cx, visit, &run, &version, ring, gone).await;
                 }
                 _ if gone.is_empty()
-                    && planned.regions.iter().any(|it| !completed.contains(it)) =>
+                    && !planned.regions.iter().all(|it| completed.contains(it)) =>
                 {
                     return Ok(Done::LookAgain(cx.now + LOOK_EVERY));
                 }
@@ -145,26 +139,38 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
 }
 
 /// Those of `regions` from which a version that was Completed there has gone since, and why.
-fn gone(version: &Version, regions: &[Region]) -> Vec<(Region, &'static str)> {
+fn gone(version: &Version, regions: &[Region]) -> Vec<(Region, String)> {
     let taken_out = version_body::taken_out(version, regions);
     let failed = version_body::failed(version);
     let why = |region: &Region| {
-        let fails = version_body::is_settled(version) && failed.contains(region);
-        let taken_out = taken_out.contains(region).then_some(TAKEN_OUT);
-        taken_out.or(fails.then_some(FAILED_SINCE))
+        if taken_out.contains(region) {
+            return Some("somebody else has taken it out there".to_owned());
+        }
+        let details = failed.get(region).filter(|_| version_body::is_settled(version))?;
+        Some(format!("its replication there has failed since: {details}"))
     };
     regions.iter().filter_map(|it| Some((it.clone(), why(it)?))).collect()
 }
 
-/// That the regions which are `gone` were asked for again, and why Azure has refused it, if it has.
+/// What people are told of a `region` that was asked for again in vain, and is gone now since `why`.
+fn given_up(region: &Region, why: &str, failures: &RegionFailures) -> String {
+    let last = match &failures.why {
+        last if last == why => String::new(),
+        last => format!(", the last time: {last}"),
+    };
+    let times = failures.times;
+    let again = "approve the ring to have it asked for again";
+    format!("{region}: {why}; it was asked for again {times} times{last}; {again}")
+}
+
+/// That the regions which are `gone` were asked for again, or why Azure refused it.
 fn asked_again<'a>(
     version: VersionNumber,
-    gone: &'a [(Region, &'static str)],
+    gone: &'a [(Region, String)],
     refusal: Option<&'a str>,
 ) -> impl Iterator<Item = Event> + 'a {
     gone.iter().map(move |(region, why)| {
-        let refusal = refusal.map(|it| format!(", and Azure refuses to bring it back ({it})"));
-        let details = format!("{why}{}", refusal.unwrap_or_default());
+        let details = refusal.unwrap_or(why).to_owned();
         Event::RegionFailed { version, region: region.clone(), details }
     })
 }
@@ -176,7 +182,7 @@ async fn bring_back(
     run: &Run,
     version: &Version,
     ring: usize,
-    gone: Vec<(Region, &'static str)>,
+    gone: Vec<(Region, String)>,
 ) -> Step {
     let (number, target) = (run.version, run.version.to_string());
     let standing = if ring == 0 { Standing::Passed } else { Standing::Released };
@@ -196,7 +202,10 @@ async fn bring_back(
     let answer = cx.arm.put_version(&permit, &id, &intent_body).await;
     let (settled, refusal, after) = match cx.settle(&target, Operation::UpdateVersion, answer)? {
         Settled::Accepted(_, settled) => (settled, None, replicate_version::LOOK_AFTER),
-        // A region that Azure, or a policy, does not want there is no reason to end the run.
+        // What Azure, a policy or a lock does not want there is no reason to end the run.
+        Settled::Refused(error @ arm::Error::NotAllowed { .. }, settled) => {
+            (settled, Some(error.to_string()), LOOK_EVERY)
+        }
         Settled::Refused(error, settled) => match Failure::from(error) {
             Failure::Never { why, .. } => (settled, Some(why), LOOK_EVERY),
             later => return Err(later.with(vec![settled])),
@@ -216,7 +225,7 @@ fn unanswered(
     ring: usize,
     operation: Operation,
     is_released: bool,
-    gone: &[(Region, &'static str)],
+    gone: &[(Region, String)],
 ) -> Done {
     let target = version.number.to_string();
     if is_released {

@@ -106,8 +106,8 @@ pub enum Event {
 
     #[serde(rename_all = "camelCase")]
     ReplicationRequested { version: VersionNumber, look_at: DateTime<Utc> },
-    /// A region is asked for again: its replication failed, or somebody else has taken the version out
-    /// of it.
+    /// A region was asked for again, since its replication failed or somebody else has taken the version
+    /// out of it; or Azure refused that. `details` say which.
     #[serde(rename_all = "camelCase")]
     RegionFailed { version: VersionNumber, region: Region, details: String },
     #[serde(rename_all = "camelCase")]

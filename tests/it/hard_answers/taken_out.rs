@@ -133,7 +133,10 @@ fn leave_out(body: &mut Value, region: &str) {
 fn say(body: &mut Value, provisioning: &str, replication: &str) {
     body["properties"]["provisioningState"] = json!(provisioning);
     let status = body["properties"]["replicationStatus"]["summary"].as_array_mut();
-    status.into_iter().flatten().for_each(|it| it["state"] = json!(replication));
+    for region in status.into_iter().flatten() {
+        region["state"] = json!(replication);
+        region["details"] = json!("There is no capacity.");
+    }
 }
 
 /// Whether Azure's `display` name is that of `region`.
@@ -163,11 +166,14 @@ async fn a_region_that_a_version_was_taken_out_of_while_it_replicates_is_asked_f
     until(&mut desk, |it| *it == Event::RunReleased { version }).await;
 }
 
+/// What Azure answers to a PUT: the status and the code.
+type Answer = Option<(u16, &'static str)>;
+
 /// A desk whose version is held at a ring, and what spoils the answers to GETs of it while it is true;
-/// a PUT of it is answered with `status` then.
+/// a PUT of it has this `answer` then.
 async fn held_at_a_ring(
     spoil: impl Fn(&mut Value) + Send + Sync + 'static,
-    status: Option<u16>,
+    answer: Answer,
 ) -> (Desk, VersionNumber, Arc<AtomicBool>) {
     let spoils = Arc::<AtomicBool>::default();
     let spoilt = Arc::clone(&spoils);
@@ -177,7 +183,9 @@ async fn held_at_a_ring(
         if of_ours("GET") && is_spoilt {
             spoil(body);
         }
-        status.filter(|_| of_ours("PUT") && is_spoilt)
+        let (status, code) = answer.filter(|_| of_ours("PUT") && is_spoilt)?;
+        *body = json!({"error": {"code": code, "message": "Not in norwayeast."}});
+        Some(status)
     });
     let (mut desk, _) = desk(|_| {}, change).await;
     until(&mut desk, |it| matches!(it, Event::BuildStarted { .. })).await;
@@ -207,10 +215,10 @@ async fn a_version_that_becomes_failed_while_its_ring_waits_ends_its_run() {
 
 async fn is_tried_three_times_and_waits(
     spoil: impl Fn(&mut Value) + Send + Sync + 'static,
-    status: Option<u16>,
+    answer: Answer,
     why: &str,
 ) {
-    let (mut desk, version, spoils) = held_at_a_ring(spoil, status).await;
+    let (mut desk, version, spoils) = held_at_a_ring(spoil, answer).await;
     spoils.store(true, Ordering::Relaxed);
     assert_eq!(desk.ask(&of_ours("hold"), r#"{"why":"another freeze"}"#).await, 202);
     desk.run_to(desk.now() + TimeDelta::hours(1)).await;
@@ -219,8 +227,14 @@ async fn is_tried_three_times_and_waits(
 
     assert_eq!(desk.ask(&of_ours("resume"), r#"{"why":"it is over"}"#).await, 202);
     let waits = |it: &Event| {
-        let next = ", 3 times; approve the ring to have it asked for again";
-        let told = |it: &str| it.contains(why) && it.ends_with(next);
+        let tried = format!("{why}; it was asked for again 3 times");
+        let refused = answer.filter(|(status, _)| *status < 500);
+        let last =
+            refused.map_or(String::new(), |(_, code)| format!("`{code}`: Not in norwayeast."));
+        let told = |it: &str| {
+            it.split_once(&tried).is_some_and(|(_, after)| after.contains(&last))
+                && it.ends_with("; approve the ring to have it asked for again")
+        };
         matches!(it, Event::ReleasePaused { because, until: None, .. } if told(because))
     };
     desk.run_to(desk.now() + TimeDelta::hours(6)).await;
@@ -229,7 +243,8 @@ async fn is_tried_three_times_and_waits(
     let mut tries = BTreeMap::<_, u32>::new();
     for event in events {
         if let Event::RegionFailed { region, details, .. } = event {
-            assert!(details.starts_with(why), "{details}");
+            let refused = answer.is_some_and(|(_, code)| details.contains(code));
+            assert!(details == why || refused, "{details}");
             *tries.entry(region).or_default() += 1;
         }
     }
@@ -244,7 +259,7 @@ async fn is_tried_three_times_and_waits(
 async fn a_ring_whose_replication_fails_again_and_again_while_it_waits_waits_for_a_person() {
     for provisioning in ["Succeeded", "Failed"] {
         let spoil = |it: &mut Value| say(it, provisioning, "Failed");
-        let why = "its replication there has failed since";
+        let why = "its replication there has failed since: There is no capacity.";
         is_tried_three_times_and_waits(spoil, None, why).await;
     }
 }
@@ -252,11 +267,13 @@ async fn a_ring_whose_replication_fails_again_and_again_while_it_waits_waits_for
 /// Terraform does it each time that it runs; or a policy does not want it there; or the answer is lost.
 #[tokio::test(start_paused = true)]
 async fn a_ring_that_the_version_is_taken_out_of_again_and_again_waits_for_a_person() {
-    let why = "somebody else has taken it out there";
-    let refused = "somebody else has taken it out there, and Azure refuses to bring it back (";
-    for (status, why) in [(None, why), (Some(400), refused), (Some(504), why)] {
+    let wrong = (400, "InvalidParameter");
+    let forbidden = (403, "RequestDisallowedByPolicy");
+    let lost = (504, "GatewayTimeout");
+    for answer in [None, Some(wrong), Some(forbidden), Some(lost)] {
         let spoil = |it: &mut Value| leave_out(it, "norwayeast");
-        is_tried_three_times_and_waits(spoil, status, why).await;
+        let why = "somebody else has taken it out there";
+        is_tried_three_times_and_waits(spoil, answer, why).await;
     }
 }
 

@@ -187,7 +187,7 @@ impl State {
                 let run = self.in_stage(*version, event, wanted)?;
                 let failures = run.region_failures.entry(region.clone()).or_default();
                 failures.times += 1;
-                failures.last.clone_from(details);
+                failures.why.clone_from(details);
                 // Whoever looks at a ring has asked for its regions again.
                 if !matches!(run.stage, Stage::Replicated { .. }) {
                     run.stage = Stage::Passed;

@@ -117,12 +117,13 @@ pub struct Run {
     pub approvals: BTreeMap<usize, String>,
 }
 
-/// How often a region was asked for again, and why it was the last time.
+/// How often a region was asked for again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RegionFailures {
     pub times: u32,
-    pub last: String,
+    /// Why it was the last time, or why Azure refused it.
+    pub why: String,
 }
 
 /// How far a run has come.

@@ -111,30 +111,31 @@ fn a_hold_that_ends_by_itself_releases_nothing_that_waits_since_somebody_changed
 #[test]
 fn a_region_that_a_ring_asks_for_again_is_counted_until_a_person_says_to_go_on() {
     let version = number("1.0.0");
-    let failed = || Event::RegionFailed {
+    let failed = |why: &str| Event::RegionFailed {
         version,
         region: "westeurope".parse().unwrap(),
-        details: "".into(),
+        details: why.to_owned(),
     };
     let tries = |story: &Story| {
         let run = story.state.releasing.as_ref().unwrap();
-        run.region_failures.values().map(|it| it.times).collect::<Vec<u32>>()
+        let failures = run.region_failures.values();
+        failures.map(|it| (it.times, it.why.clone())).collect::<Vec<_>>()
     };
     let approved = || Event::ApprovalGranted { version, ring: 0, by: "ada".to_owned() };
     let before = waiting();
-    let story = before.clone().then(failed()).then(failed());
-    assert_eq!(tries(&story), [2]);
+    let story = before.clone().then(failed("taken out")).then(failed("refused"));
+    assert_eq!(tries(&story), [(2, "refused".to_owned())]);
     assert_eq!(look(&story), look(&before), "the same step looks at it again");
 
-    assert_eq!(tries(&story.then(paused(0, None)).then(approved())), Vec::<u32>::new());
+    assert_eq!(tries(&story.then(paused(0, None)).then(approved())), []);
 
     let look_at = before.now;
     let requested = || Event::ReplicationRequested { version, look_at };
     let story = self::story().triggered(0).opened("1.0.0").passed("1.0.0").then(requested());
-    let story = story.then(failed()).then(requested());
-    assert_eq!(tries(&story), [1]);
+    let story = story.then(failed("no capacity")).then(requested());
+    assert_eq!(tries(&story), [(1, "no capacity".to_owned())]);
     let replicated = Event::VersionReplicated { version, regions: Vec::new() };
-    assert_eq!(tries(&story.then(replicated)), Vec::<u32>::new(), "it was there");
+    assert_eq!(tries(&story.then(replicated)), [], "it was there");
 }
 
 #[test]
