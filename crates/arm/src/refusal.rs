@@ -79,9 +79,10 @@ fn is_busy(code: &str, message: &str, status: StatusCode) -> bool {
 
 /// Codes that mean the same with whatever status they come.
 fn forbids(code: &str) -> bool {
-    const FORBIDS: [&str; 8] = [
+    const FORBIDS: [&str; 9] = [
         "OperationNotAllowed",
         "ScopeLocked",
+        "RequestDisallowedByAzure",
         "RequestDisallowedByPolicy",
         "MissingSubscriptionRegistration",
         "MissingRegistrationForLocation",
@@ -241,6 +242,11 @@ mod tests {
                 302,
                 "",
                 ("Malformed", "it redirects (302 Found), and a redirect is never followed", ""),
+            ),
+            (
+                403,
+                r#"{"error":{"code":"RequestDisallowedByAzure","message":"Resource 'x' was disallowed by Azure: This policy maintains a set of best available regions where your subscription can deploy resources."}}"#,
+                ("NotAllowed", "RequestDisallowedByAzure", "Resource 'x' was disallowed by Azure"),
             ),
             (418, "[1,2]", ("Invalid", "418", "[1,2]")),
         ];

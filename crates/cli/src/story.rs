@@ -194,7 +194,7 @@ pub fn sentence(event: &Event, by: &str) -> String {
             format!("replication was asked for; looked at again {}", instant(*look_at))
         }
         Event::RegionFailed { region, details, .. } => {
-            format!("{region} was asked for again: {details}")
+            format!("{region} has failed: {details}")
         }
         Event::VersionReplicated { regions, .. } => {
             format!("replicated to {}, hidden still", joined(regions))

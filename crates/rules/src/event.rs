@@ -106,8 +106,8 @@ pub enum Event {
 
     #[serde(rename_all = "camelCase")]
     ReplicationRequested { version: VersionNumber, look_at: DateTime<Utc> },
-    /// A region was asked for again, since its replication failed or somebody else has taken the version
-    /// out of it; or Azure refused that. `details` say which.
+    /// Its replication to a region failed, or somebody else has taken it out of there, or Azure refused to
+    /// bring it back: one of the tries that it has. `details` say which.
     #[serde(rename_all = "camelCase")]
     RegionFailed { version: VersionNumber, region: Region, details: String },
     #[serde(rename_all = "camelCase")]
