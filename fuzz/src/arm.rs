@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use arm::{Arm, Error, GalleryId, GroupId, Permit, Sought, TemplateId, VersionIntent};
+use arm::{
+    Arm, DefinitionIntent, Distribution, Error, GalleryId, GroupId, Permit, RegionIntent, Sought,
+    Source, TemplateId, TemplateIntent, VersionIntent,
+};
 use chrono::TimeDelta;
-use rules::catalog::{Consumers, PlatformImage};
+use rules::catalog::{Consumers, Generation, Identifier, Os, PlatformImage, Security};
 
 use super::script::{Told, block_on, noon};
 
@@ -32,6 +35,7 @@ async fn asked(arm: &Arm, which: u8) -> Result<(), Error> {
     let group = GroupId::new("s", "rg");
     let permit = Permit { send_before: noon() + TimeDelta::seconds(60) };
     let text = |it: &str| it.to_owned();
+    let location = || "westeurope".parse().expect("a region");
 
     match which {
         b'a' => arm.gallery(&gallery).await.map(drop),
@@ -47,8 +51,7 @@ async fn asked(arm: &Arm, which: u8) -> Result<(), Error> {
         b'k' => {
             let (publisher, offer, sku) = (text("p"), text("o"), text("s"));
             let image = PlatformImage { publisher, offer, sku, plan: None };
-            let location = "westeurope".parse().expect("a region");
-            let versions = arm.platform_versions("s", &location, &image).await?;
+            let versions = arm.platform_versions("s", &location(), &image).await?;
             let newest = arm::newest(&versions);
             assert!(versions.is_empty() || newest.is_some());
             Ok(())
@@ -59,9 +62,15 @@ async fn asked(arm: &Arm, which: u8) -> Result<(), Error> {
         b'o' => arm.delete_template(&permit, &template).await.map(drop),
         b'p' => arm.cancel_template(&permit, &template).await.map(drop),
         b'q' => {
+            let home = RegionIntent {
+                region: location(),
+                replicas: 1,
+                exclude_from_latest: true,
+                storage: None,
+            };
             let intent = VersionIntent {
-                location: "westeurope".parse().expect("a region"),
-                regions: Vec::new(),
+                location: location(),
+                regions: vec![home],
                 exclude_from_latest: true,
                 end_of_life: None,
                 allow_deletion_of_replicated_locations: false,
@@ -69,6 +78,42 @@ async fn asked(arm: &Arm, which: u8) -> Result<(), Error> {
                 tags: BTreeMap::new(),
             };
             arm.put_version(&permit, &version, &intent).await.map(drop)
+        }
+        b'r' => {
+            let identifier = Identifier { publisher: text("p"), offer: text("o"), sku: text("s") };
+            let intent = DefinitionIntent {
+                location: location(),
+                identifier,
+                os: Os::Linux,
+                generation: Generation::V2,
+                security: Security::Standard,
+                plan: None,
+                tags: BTreeMap::new(),
+            };
+            arm.create_definition(&permit, &definition, &intent).await.map(drop)
+        }
+        b's' => {
+            let intent = TemplateIntent {
+                location: location(),
+                identity: text("i"),
+                machine_identities: Vec::new(),
+                vm_size: text("Standard_D2ds_v5"),
+                subnet: None,
+                timeout_minutes: 60,
+                source: Source::Version { id: version.clone() },
+                customize: Vec::new(),
+                validate: Vec::new(),
+                distribute: Distribution {
+                    definition,
+                    number: version.number,
+                    region: location(),
+                    run_output_name: text("image"),
+                    tags: BTreeMap::new(),
+                },
+                tags: BTreeMap::new(),
+                managed_resource_tags: BTreeMap::new(),
+            };
+            arm.create_template(&permit, &template, &intent).await.map(drop)
         }
         _ => {
             let sought = [Sought { definition, shared_names: vec![text("6f96-GAL")] }];
