@@ -1,16 +1,19 @@
 //! The desk's doors, to the byte: what no client of a library would send gets an answer or is hung
 //! up on, and the next one is served.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use sandbox::bus::SharedKey;
 use sandbox::desk::Holds;
 use sandbox::estate::Estate;
+use sandbox::host::{Host, HostOptions, Package};
 use sandbox::serve::{Door, Server};
 use sandbox::{Place, Sandbox, SandboxOptions, Time};
-use seam::SystemClock;
+use seam::{Local, SystemClock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -19,7 +22,7 @@ const ESTATE: &str = include_str!("../it/northwind/estate.yaml");
 /// Nobody waits longer for any of it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The four doors of a desk, each with a request that it answers.
+/// The doors of a desk, each with a request that it answers.
 struct Doors {
     all: Vec<(&'static str, SocketAddr, String)>,
     _servers: Vec<Server>,
@@ -38,17 +41,23 @@ impl Doors {
         let time = Time::Told(Arc::new(SystemClock));
         let sandbox = Sandbox::open(&estate, &Place::Memory, time, options).unwrap();
         let routers = sandbox.routers();
+        let host = host(&sandbox).router();
         let token = "/msi/token?api-version=2019-08-01&resource=https://management.azure.com";
         let doors = [
             ("arm", routers.arm, "/subscriptions?api-version=2022-12-01", ""),
             ("bus", routers.bus, "/notify/messages/head?timeout=0", ""),
             ("blob", routers.blob, "/a/c?restype=container&comp=list", "x-ms-version: 2023-11-03"),
             ("identity", routers.identity, token, "x-identity-header: secret"),
+            ("host", host, "/api/images/web/hold", "Content-Length: 0"),
         ];
         let (mut all, mut servers) = (Vec::new(), Vec::new());
         for (name, router, path, header) in doors {
             let door = Door::bind(0).await.unwrap();
-            let method = if name == "bus" { "DELETE" } else { "GET" };
+            let method = match name {
+                "bus" => "DELETE",
+                "host" => "POST",
+                _ => "GET",
+            };
             let header = if header.is_empty() { String::new() } else { format!("{header}\r\n") };
             let good = format!(
                 "{method} {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a\r\n{header}\
@@ -67,6 +76,20 @@ impl Doors {
             assert!(matches!(status, Some(200..=204)), "{name} after {after}: {status:?}");
         }
     }
+}
+
+/// The host of what people ask of the app, whose handler answers everything with 200.
+fn host(sandbox: &Sandbox) -> Arc<Host> {
+    let functions = functions::package::functions().into_iter().filter(|(name, _)| *name == "api");
+    let functions = functions.map(|(name, json)| (name.to_owned(), json.to_owned()));
+    let package = Package::of(functions::package::HOST_JSON, functions, &BTreeMap::new()).unwrap();
+    let answer = serde_json::json!({ "Outputs": { "res": { "statusCode": 200 } } });
+    let answers = move || async { axum::Json(answer) };
+    let handler = Local::to([("handler".to_owned(), Router::new().fallback(answers))]);
+    let options = HostOptions { handler: "http://handler".to_owned(), ..HostOptions::default() };
+    let (bus, database) = (Arc::clone(&sandbox.bus), Arc::clone(&sandbox.database));
+    let (clock, holds) = (Arc::clone(&sandbox.clock), Holds::none());
+    Host::new(package, bus, database, clock, holds, Arc::new(handler), options).unwrap()
 }
 
 /// The status of the first answer to `bytes`; none when the door was shut.
@@ -289,7 +312,7 @@ async fn hundreds_who_say_nothing_keep_nobody_waiting() {
     }
 
     let began = Instant::now();
-    doors.serve("240 who are silent").await;
+    doors.serve("hundreds who are silent").await;
 
     assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
 }
