@@ -48,6 +48,7 @@ pub(crate) fn faults(state: &Path) -> Vec<String> {
         intents.extend(found);
         faults.extend(unsettled);
     }
+    faults.extend(untold(state));
     faults.extend(effects(&azure, &intents));
     faults.extend(births(&azure));
     faults.extend(left_behind(&azure));
@@ -132,6 +133,23 @@ fn occurrences(image: &str, stream: &Stream) -> Vec<String> {
         night += TimeDelta::days(1);
     }
     faults
+}
+
+/// Each version of `base` that passed is a reason for `app` to be built (`childrenBuildWhen`).
+fn untold(state: &Path) -> Vec<String> {
+    let (parent, child) = (stream::read(state, "base"), stream::read(state, "app"));
+    let told: BTreeSet<String> = child
+        .events
+        .iter()
+        .filter_map(|it| match it.text("event") {
+            "triggerAccepted" | "triggerRefused" => Some(trigger_id(it)),
+            "triggerCoalesced" => Some(it.text("trigger").to_owned()),
+            _ => None,
+        })
+        .collect();
+    let passed = parent.all("gatePassed").map(|it| format!("parent:base:{}", it.text("version")));
+    let untold = passed.filter(|it| !told.contains(it));
+    untold.map(|it| format!("app has never heard of `{it}`")).collect()
 }
 
 const ENDS: [&str; 4] = ["runReleased", "runFailed", "runSuperseded", "imageRejected"];
@@ -342,4 +360,12 @@ fn the_judge_finds_nothing_on_a_calm_desk_and_sees_what_should_not_be() {
         assert!(found.iter().any(|it| it.contains("is not the hash before")), "{event}: {found:?}");
     }
     assert!(Azure::of(&state).births(version).len() >= 4);
+
+    let (_home, state) = crate::spoiled::desk();
+    for (_, path) in stream::files(&state, "app") {
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("\"kind\":\"parent\"", "\"kind\":\"advisory\"")).unwrap();
+    }
+    let found = faults(&state);
+    assert!(found.iter().any(|it| it.contains("has never heard of `parent:base:")), "{found:?}");
 }
