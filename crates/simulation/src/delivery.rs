@@ -20,7 +20,7 @@ use crate::world::HANDLER;
 const INVOCATION: &str = "x-azure-functions-invocationid";
 
 /// The most that a machine's clock is off.
-const MOST_SKEWED: TimeDelta = TimeDelta::seconds(10);
+pub(crate) const MOST_SKEWED: TimeDelta = TimeDelta::seconds(10);
 
 /// Starts a process: a handler whose memory is empty, on a machine with such a clock.
 pub type Start = Box<dyn Fn(Skewed) -> axum::Router + Send + Sync>;

@@ -68,6 +68,8 @@ kinds! {
     /// A message that is sent arrives, and a second time later: inside or outside the time in which
     /// the bus recognises it.
     MessageAgain = 0.03,
+    /// A message that is due at once is given to a handler only after many others.
+    MessageDelayed = 0.05,
     /// A scheduled message comes a second early.
     MessageEarly = 0.1,
     /// A scheduled message comes up to hours late.
@@ -125,8 +127,8 @@ struct Inner {
 struct State {
     over: bool,
     struck: BTreeMap<Kind, u64>,
-    /// When each did, in this order.
-    when: Vec<(DateTime<Utc>, Kind)>,
+    /// When each did, in this order, and whether it struck a request to the Resource Manager.
+    when: Vec<(DateTime<Utc>, Kind, bool)>,
     /// Until when what began goes on.
     spells: BTreeMap<Kind, DateTime<Utc>>,
 }
@@ -167,7 +169,7 @@ impl Faults {
         let strikes = !state.over && inner.chance.happens(rate);
         if strikes {
             *state.struck.entry(kind).or_default() += 1;
-            state.when.push((at, kind));
+            state.when.push((at, kind, is_of_arm(what)));
             inner.trace.say(at, "fault", format_args!("{kind:?}: {what}"));
         }
         strikes
@@ -217,20 +219,21 @@ impl Faults {
         !self.0.state.lock().unwrap_or_else(PoisonError::into_inner).struck.is_empty()
     }
 
-    /// How often one of `kinds` struck since `at`.
-    pub fn struck_since(&self, kinds: &[Kind], at: DateTime<Utc>) -> usize {
+    /// How often something struck since `at`: of those `which` holds for, by its kind and whether it
+    /// struck a request to the Resource Manager.
+    pub fn struck_since(&self, at: DateTime<Utc>, which: impl Fn(Kind, bool) -> bool) -> usize {
         let state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let lately = state.when.iter().rev().take_while(|(when, _)| *when >= at);
-        lately.filter(|(_, kind)| kinds.contains(kind)).count()
+        let lately = state.when.iter().rev().take_while(|(when, ..)| *when >= at);
+        lately.filter(|(_, kind, of_arm)| which(*kind, *of_arm)).count()
     }
 
     /// How often each struck.
     pub fn struck(&self) -> BTreeMap<Kind, u64> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner).struck.clone()
     }
+}
 
-    /// The rates of this seed.
-    pub fn rates(&self) -> &BTreeMap<Kind, f64> {
-        &self.0.rates
-    }
+/// Whether a fault struck a request to the Resource Manager: nobody else has such paths.
+fn is_of_arm(what: &str) -> bool {
+    what.contains("/subscriptions") || what.contains("/providers/")
 }

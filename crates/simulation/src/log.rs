@@ -1,4 +1,5 @@
-//! What the app says in its log, read as it is said: nothing secret may stand in it.
+//! What the app says in its log, read as it is said: nothing secret may stand in it, and no step may
+//! panic.
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -40,6 +41,10 @@ impl Subscriber for Log {
         let mut line = Line::default();
         event.record(&mut line);
         self.0.says("a line of the log", &line.0);
+        // What stands there when one does (`functions/dispatch.rs`).
+        if line.0.contains("the step panicked") {
+            self.0.breaks(&format!("no step panics:{}", line.0));
+        }
     }
 
     // Spans hold what their events hold.

@@ -81,10 +81,7 @@ fn main() -> ExitCode {
                     if seed >= end {
                         return;
                     }
-                    let mut report = run(seed, arguments.verbose);
-                    if !report.violations.is_empty() && !arguments.verbose {
-                        report = run(seed, true);
-                    }
+                    let report = lived(seed, arguments.verbose);
                     let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
                     totals.add(&report);
                     if arguments.verbose {
@@ -112,6 +109,27 @@ fn main() -> ExitCode {
          {violations} violations"
     );
     if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Lives through `seed`, and once more for its story when it breaks something.
+fn lived(seed: u64, verbose: bool) -> Report {
+    let once = |keeps| {
+        std::panic::catch_unwind(|| run(seed, keeps)).unwrap_or_else(|_| Report {
+            violations: vec!["it panicked; what it said is above".to_owned()],
+            seed,
+            ..Report::default()
+        })
+    };
+    let report = once(verbose);
+    if report.violations.is_empty() || verbose {
+        return report;
+    }
+    let Report { digest, trace, plan, .. } = once(true);
+    let mut report = Report { trace, plan, ..report };
+    if digest != report.digest {
+        report.violations.push("a second run of it went another way".to_owned());
+    }
+    report
 }
 
 /// Lives through `days` of one world, and tells of each month.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use seam::{Body, Clock, Fault, Request, Response, Wire};
 use serde_json::Value;
@@ -26,6 +26,8 @@ const USUAL: TimeDelta = TimeDelta::milliseconds(900);
 pub(crate) const AGAIN_WITHIN: TimeDelta = TimeDelta::hours(5);
 /// The longest that everything is refused with 429.
 const STORM: TimeDelta = TimeDelta::minutes(20);
+/// The longest that a message stays in the bus before it is given to anybody.
+const DELAYED: TimeDelta = TimeDelta::minutes(30);
 /// The longest that a scheduled message is late.
 const LATE: TimeDelta = TimeDelta::hours(5);
 
@@ -153,17 +155,22 @@ impl Network {
                 }
             }
         };
-        tokio::time::sleep(duration(passage.back)).await;
-        if passage.answer_lost {
-            drop(answered);
-        } else {
-            // Nobody may be waiting any more.
-            let _ = answered.send(answer);
-        }
-        if let Some((after, request)) = again {
-            tokio::time::sleep(duration(after)).await;
-            let _ = self.world.send(request).await;
-        }
+        let back = async {
+            tokio::time::sleep(duration(passage.back)).await;
+            if passage.answer_lost {
+                drop(answered);
+            } else {
+                // Nobody may be waiting any more.
+                let _ = answered.send(answer);
+            }
+        };
+        let again = async {
+            if let Some((after, request)) = again {
+                tokio::time::sleep(duration(after)).await;
+                let _ = self.world.send(request).await;
+            }
+        };
+        futures::future::join(back, again).await;
     }
 
     /// What the world answers, as it says it today.
@@ -183,20 +190,26 @@ impl Network {
         Ok(Response { status, headers, body: Body::full(body) })
     }
 
-    /// A scheduled message comes when it comes.
+    /// A message comes when it comes, after others that were sent later.
     fn misplace(&self, request: &mut Request) {
         let Some(text) = request.headers().get("brokerproperties") else { return };
         let Ok(mut properties) = serde_json::from_slice::<Value>(text.as_bytes()) else { return };
-        let Some(at) = properties["ScheduledEnqueueTimeUtc"].as_str() else { return };
-        let Ok(at) = DateTime::parse_from_rfc2822(at) else { return };
         let now = self.clock.now();
         let what = properties["MessageId"].as_str().unwrap_or_default().to_owned();
-        let shifted: DateTime<Utc> = if self.faults.strikes(Kind::MessageEarly, now, &what) {
-            at.to_utc() - TimeDelta::seconds(1)
-        } else if self.faults.strikes(Kind::MessageLate, now, &what) {
-            at.to_utc() + self.faults.chance().delay(LATE)
-        } else {
-            return;
+        let strikes = |kind| self.faults.strikes(kind, now, &what);
+        let shifted = match properties["ScheduledEnqueueTimeUtc"].as_str() {
+            Some(at) => {
+                let Ok(at) = DateTime::parse_from_rfc2822(at) else { return };
+                if strikes(Kind::MessageEarly) {
+                    at.to_utc() - TimeDelta::seconds(1)
+                } else if strikes(Kind::MessageLate) {
+                    at.to_utc() + self.faults.chance().delay(LATE)
+                } else {
+                    return;
+                }
+            }
+            None if strikes(Kind::MessageDelayed) => now + self.faults.chance().delay(DELAYED),
+            None => return,
         };
         let text = shifted.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
         properties["ScheduledEnqueueTimeUtc"] = Value::String(text);

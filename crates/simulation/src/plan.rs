@@ -251,7 +251,7 @@ fn image(chance: &Chance, sketches: &[Sketch], sketch: &Sketch) -> Value {
             { "shell": { "name": "update", "inline": ["sudo apt-get upgrade"] } },
             { "shell": { "name": "configure", "inline": ["sudo true"] } },
         ],
-        "gate": { "reportWithinMinutes": chance.pick(&[15, 60]) },
+        "gate": gate(chance),
         "rings": rings,
         "childrenBuildWhen": chance.pick(&["passed", "firstRing", "released"]),
         "retention": {
@@ -267,6 +267,15 @@ fn image(chance: &Chance, sketches: &[Sketch], sketch: &Sketch) -> Value {
         image["schedule"] = schedule(chance);
     }
     image
+}
+
+fn gate(chance: &Chance) -> Value {
+    let mut gate = json!({ "reportWithinMinutes": chance.pick(&[15, 60]) });
+    if chance.happens(0.3) {
+        let severity = *chance.pick(&["high", "medium", "low"]);
+        gate["most"] = json!({ "critical": 0, severity: chance.place(3) });
+    }
+    gate
 }
 
 fn schedule(chance: &Chance) -> Value {

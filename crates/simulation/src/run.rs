@@ -13,7 +13,7 @@ use crate::trace::Trace;
 use crate::world::World;
 
 /// What came of a seed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
     pub seed: u64,
     /// The SHA-256 of the trace: the same in every process.
@@ -64,10 +64,9 @@ pub fn run_around(seed: u64, keeps: bool, around: impl FnOnce(Router) -> Router)
         world.live().await;
         drop(reading);
         let (events, calls) = world.counts();
-        let (digest, _) = trace.digest();
         Report {
             seed,
-            digest,
+            digest: trace.digest(),
             events,
             calls,
             faults: world.faults.struck(),

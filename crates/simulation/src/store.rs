@@ -19,6 +19,7 @@ use object_store::{
 };
 use sandbox::blob::Blobs;
 use seam::Clock;
+use tokio::sync::oneshot;
 
 use crate::fault::{Faults, Kind};
 use crate::record::Record;
@@ -141,18 +142,17 @@ impl ObjectStore for Store {
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
-        self.wait(location).await;
-        if self.fails(Kind::StoreWriteFails, location) {
-            return Err(ill("the store is not there"));
-        }
-        let bytes = bytes::Bytes::from(payload.clone());
-        let done = self.inner.put_opts(location, payload, options).await?;
-        self.noted(location).await?;
-        self.record.stored(location.as_ref(), &bytes, self.clock.now());
-        if self.strikes(Kind::StoreAnswerLost, location) {
-            return Err(ill("the store's answer was lost"));
-        }
-        Ok(done)
+        let (put, done) = oneshot::channel();
+        let (store, location) = (self.clone(), location.clone());
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a write that is under way lands, though nobody waits for it any more"
+        )]
+        tokio::spawn(async move {
+            // Nobody may be waiting any more.
+            let _ = put.send(store.put(&location, payload, options).await);
+        });
+        done.await.unwrap_or_else(|_| Err(ill("the store is gone")))
     }
 
     async fn put_multipart_opts(
@@ -237,6 +237,26 @@ impl ObjectStore for Store {
 }
 
 impl Store {
+    async fn put(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        self.wait(location).await;
+        if self.fails(Kind::StoreWriteFails, location) {
+            return Err(ill("the store is not there"));
+        }
+        let bytes = bytes::Bytes::from(payload.clone());
+        let done = self.inner.put_opts(location, payload, options).await?;
+        self.noted(location).await?;
+        self.record.stored(location.as_ref(), &bytes, self.clock.now());
+        if self.strikes(Kind::StoreAnswerLost, location) {
+            return Err(ill("the store's answer was lost"));
+        }
+        Ok(done)
+    }
+
     /// Notes that `location` was written.
     async fn noted(&self, location: &Path) -> Result<()> {
         let meta = self.inner.head(location).await?;

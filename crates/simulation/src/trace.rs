@@ -15,7 +15,6 @@ pub struct Trace(Arc<Mutex<Lines>>);
 #[derive(Debug)]
 struct Lines {
     digest: Sha256,
-    count: u64,
     /// Nothing is kept when nobody reads it.
     kept: Option<Vec<String>>,
     line: String,
@@ -25,7 +24,7 @@ impl Trace {
     /// An empty trace that keeps its lines when `keeps`.
     pub fn new(keeps: bool) -> Trace {
         let kept = keeps.then(Vec::new);
-        let lines = Lines { digest: Sha256::new(), count: 0, kept, line: String::new() };
+        let lines = Lines { digest: Sha256::new(), kept, line: String::new() };
         Trace(Arc::new(Mutex::new(lines)))
     }
 
@@ -37,17 +36,15 @@ impl Trace {
         let _ = write!(lines.line, "{} {kind:<9} {what}", at.format("%m-%d %H:%M:%S%.3f"));
         lines.digest.update(lines.line.as_bytes());
         lines.digest.update(b"\n");
-        lines.count += 1;
         if let Some(kept) = &mut lines.kept {
             kept.push(lines.line.clone());
         }
     }
 
-    /// The SHA-256 of all lines so far, in hex, and how many there are.
-    pub fn digest(&self) -> (String, u64) {
+    /// The SHA-256 of all lines so far, in hex.
+    pub fn digest(&self) -> String {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let digest = lines.digest.clone().finalize();
-        (HEXLOWER.encode(&digest), lines.count)
+        HEXLOWER.encode(&lines.digest.clone().finalize())
     }
 
     /// The lines, where they were kept.

@@ -16,7 +16,7 @@ use crate::invariants::secrets::secret;
 use crate::invariants::story::Story;
 use crate::invariants::{self, DeadLetter, Gallery, Invariant, Seen};
 use crate::plan::Plan;
-use crate::record::Record;
+use crate::record::{Record, Written};
 use crate::trace::Trace;
 use crate::world::definition;
 
@@ -164,6 +164,11 @@ impl Watch {
         watching.before = watching.gallery();
     }
 
+    /// What does not hold yet, though nothing goes wrong any more.
+    pub(crate) fn open(&self) -> Option<String> {
+        self.watching().open()
+    }
+
     /// Looks for the last time.
     pub(crate) fn end(&self) {
         self.watching().look(true);
@@ -273,32 +278,46 @@ impl Watching {
         }
     }
 
-    fn rest(&mut self) {
-        self.look(true);
-        let gallery = self.gallery();
-        self.story.rest(self.clock.now());
-        self.record.forget();
-        let written = self.record.read();
-        let seen = Seen {
+    /// What there is to see when nothing is new.
+    fn seen<'a>(&'a self, written: &'a Written, gallery: &'a Gallery) -> Seen<'a> {
+        Seen {
             now: self.clock.now(),
             catalog: &self.catalog,
             estate: &self.estate,
-            written: &written,
+            written,
             story: &self.story,
             entries: Vec::new(),
             objects: &[],
             writes: &[],
-            before: &gallery,
-            gallery: &gallery,
+            before: gallery,
+            gallery,
             azure: &self.azure,
             bus: &self.bus,
             dead: &[],
             faults: &self.faults,
             calm: self.calm,
-        };
-        for invariant in &mut self.invariants {
+        }
+    }
+
+    fn open(&mut self) -> Option<String> {
+        self.look(false);
+        let (gallery, written) = (self.gallery(), self.record.read());
+        let seen = self.seen(&written, &gallery);
+        self.invariants.iter().find_map(|it| it.end(&seen).err())
+    }
+
+    fn rest(&mut self) {
+        self.look(true);
+        self.story.rest(self.clock.now());
+        self.record.forget();
+        let mut invariants = std::mem::take(&mut self.invariants);
+        let (gallery, record) = (self.gallery(), self.record.clone());
+        let written = record.read();
+        let seen = self.seen(&written, &gallery);
+        for invariant in &mut invariants {
             invariant.rest(&seen);
         }
+        self.invariants = invariants;
         let kept = written.streams.iter().map(|(stream, all)| (stream.clone(), all.len()));
         self.entries = kept.collect();
         self.writes = written.writes.len();

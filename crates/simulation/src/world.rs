@@ -24,7 +24,7 @@ use crate::invariants;
 use crate::network::{AGAIN_WITHIN, Network};
 use crate::people::WorstMoment;
 use crate::plan::{GALLERY, Plan, REGIONS, SUBSCRIPTION};
-use crate::record::Record;
+use crate::record::{Entry, Record};
 use crate::skew::Skewed;
 use crate::store::{ACCOUNT, CONTAINER, Store};
 use crate::trace::Trace;
@@ -184,7 +184,8 @@ impl World {
         let mut owing: BTreeMap<String, Option<BTreeSet<String>>> =
             self.images().into_iter().map(|it| (it, None)).collect();
         for slice in 0_u32.. {
-            if self.clock.now() >= latest || owing.is_empty() {
+            let is_over = owing.is_empty() && self.watch.open().is_none();
+            if self.clock.now() >= latest || is_over {
                 break;
             }
             if slice.is_multiple_of(3) {
@@ -209,7 +210,10 @@ impl World {
         }
         // Somebody finds the dead letters days later.
         if owing.is_empty() && self.has_dead_letters() {
-            self.live_until(self.clock.now() + TimeDelta::days(2)).await;
+            for _ in 0..8 {
+                self.approve_all().await;
+                self.live_until(self.clock.now() + TimeDelta::hours(6)).await;
+            }
             self.resubmit();
             self.live_until(self.clock.now() + TimeDelta::hours(3)).await;
         }
@@ -269,6 +273,7 @@ impl World {
         *request.method_mut() = Method::POST;
         let Ok(uri) = format!("http://host/api/{path}").parse() else { return };
         *request.uri_mut() = uri;
+        let recorded = self.asked_of(path);
         request.headers_mut().insert(http::header::CONTENT_LENGTH, length);
         let answer = match host.send(request).await {
             Ok(answer) => answer.collect(usize::MAX).await,
@@ -279,7 +284,19 @@ impl World {
             self.watch.says("an answer to a person", &said);
         }
         let status = answer.map(|it| it.0.as_u16());
+        if status == Ok(202) && self.asked_of(path) == recorded {
+            self.watch.breaks(&format!("what is accepted is recorded: {path} is not"));
+        }
         self.say("person", format_args!("{path} {body}: {status:?}"));
+    }
+
+    /// How many entries people have caused in the stream that `path` of the app is about.
+    fn asked_of(&self, path: &str) -> usize {
+        let stream = path.strip_prefix("images/").and_then(|it| it.split('/').next());
+        let written = self.record.read();
+        let entries = written.streams.get(stream.unwrap_or("_catalog")).into_iter().flatten();
+        let by_people = |it: &&Entry| it.value["cause"].as_str().is_some_and(is_of_people);
+        entries.filter(by_people).count()
     }
 
     /// Writes on Azure as somebody else.
@@ -376,6 +393,10 @@ impl World {
         let calls = self.sandbox.azure.calls();
         (self.record.changes(), calls.read + calls.write + calls.delete)
     }
+}
+
+fn is_of_people(cause: &str) -> bool {
+    cause.starts_with("api:")
 }
 
 pub(crate) fn definition(image: &str) -> String {

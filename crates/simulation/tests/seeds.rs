@@ -1,7 +1,7 @@
 //! A few hundred seeds hold, the same seed does the same, and every fault strikes somewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -133,18 +133,34 @@ fn what_must_always_hold_holds_whatever_goes_wrong() {
 
 #[test]
 fn the_same_seed_gives_the_same_trace_byte_for_byte_in_any_process() {
-    for seed in [11, 12, 13] {
+    let other = simulation(&["--seeds", "30", "--verbose", "--from", "11"]);
+    let other = String::from_utf8(other.stdout).unwrap();
+    for seed in 11..41 {
         let one = run(seed, true);
-        let other = Command::new(env!("CARGO_BIN_EXE_simulation"))
-            .args(["--seeds", "1", "--verbose", "--from", &seed.to_string()])
-            .output()
-            .unwrap();
 
-        let other = String::from_utf8(other.stdout).unwrap();
-        let same = other.contains(&one.trace.join("\n"));
+        let same = other.contains(&one.trace.join("\n")) && other.contains(&one.digest);
         let differ = || one.trace.iter().find(|it| !other.contains(&***it));
         assert!(same, "seed {seed}, first of all {:?}", differ());
     }
+}
+
+#[test]
+fn the_last_line_tells_what_came_of_the_seeds_and_nothing_else_is_told_of_those_that_hold() {
+    let output = simulation(&["--seeds", "2", "--from", "11"]);
+
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "");
+    let said = String::from_utf8(output.stderr).unwrap();
+    let last = said.lines().last().unwrap();
+    let words: Vec<&str> = last.split(", ").map(|it| it.split_once(' ').unwrap().1).collect();
+    let wanted = ["seeds", "s", "events", "calls", "faults injected", "violations"];
+    assert_eq!(words, wanted, "{last}");
+    assert!(last.starts_with("2 seeds, ") && last.ends_with(", 0 violations"), "{last}");
+}
+
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+fn simulation(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_simulation")).args(arguments).output().unwrap()
 }
 
 #[test]

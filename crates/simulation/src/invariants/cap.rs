@@ -67,7 +67,7 @@ impl Invariant for Cap {
         }
     }
 
-    fn end(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+    fn end(&self, seen: &Seen<'_>) -> Result<(), String> {
         for sweep in self.sweeps.values() {
             let Some(catalog) = seen.story.catalog(&sweep.policy) else { continue };
             let (found, most) = (sweep.deletions.len(), catalog.deletions_per_sweep as usize);

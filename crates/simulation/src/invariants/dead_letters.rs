@@ -6,17 +6,12 @@ use chrono::TimeDelta;
 use super::{Invariant, Seen};
 use crate::fault::Kind;
 
-/// What can keep a handler from ending a message: it dies, the host takes it for dead, or it reaches
-/// neither the ledger nor the bus. Of Azure's own ill days none is here: those a step waits out.
-const EXPLAINS: [Kind; 17] = [
-    Kind::RequestRefused,
+/// What can keep a handler from ending a message: it dies, the host takes it for dead, it waits until
+/// its time is over, or it reaches neither the ledger nor the bus.
+const EXPLAINS: [Kind; 12] = [
     Kind::RequestLost,
     Kind::AnswerLost,
     Kind::RequestSlow,
-    Kind::Throttled,
-    Kind::ServerError,
-    Kind::ServerErrorAfterwards,
-    Kind::HtmlAnswer,
     Kind::ThrottlingStorm,
     Kind::DeliveredTwice,
     Kind::LockLost,
@@ -26,6 +21,15 @@ const EXPLAINS: [Kind; 17] = [
     Kind::StoreWriteFails,
     Kind::StoreAnswerLost,
     Kind::StoreGone,
+];
+
+/// What explains it where the bus answers so; what Azure answers, a step waits out.
+const OF_THE_BUS: [Kind; 5] = [
+    Kind::RequestRefused,
+    Kind::Throttled,
+    Kind::ServerError,
+    Kind::ServerErrorAfterwards,
+    Kind::HtmlAnswer,
 ];
 
 /// What goes on for long once it has struck.
@@ -49,8 +53,10 @@ impl Invariant for DeadLetters {
     fn look(&mut self, seen: &Seen<'_>) -> Result<(), String> {
         for dead in seen.dead {
             let since = dead.at - TAKES;
-            let long = seen.faults.struck_since(&GOES_ON, since);
-            let all = seen.faults.struck_since(&EXPLAINS, since);
+            let long = seen.faults.struck_since(since, |kind, _| GOES_ON.contains(&kind));
+            let all = seen.faults.struck_since(since, |kind, of_arm| {
+                EXPLAINS.contains(&kind) || (!of_arm && OF_THE_BUS.contains(&kind))
+            });
             if long == 0 && all < DELIVERIES {
                 let (queue, id, reason) = (&dead.queue, &dead.id, &dead.reason);
                 return Err(format!("{id} of {queue} died ({reason}) of {all} faults"));

@@ -3,8 +3,8 @@
 
 use chrono::TimeDelta;
 
-use super::story::CLOCKS;
 use super::{Fact, Invariant, Seen};
+use crate::delivery::MOST_SKEWED;
 
 /// How long a request may be under way (`seam::internet::REQUEST_TIMEOUT`).
 const UNDER_WAY: TimeDelta = TimeDelta::seconds(30);
@@ -40,7 +40,7 @@ impl Invariant for Intents {
             let seq = intent.seq;
             return Err(format!("{image}: entry {seq} does not say who intends {what}, and why"));
         }
-        let over = intent.send_before + UNDER_WAY + CLOCKS / 2;
+        let over = intent.send_before + UNDER_WAY + MOST_SKEWED;
         if write.at > over {
             let late = (write.at - intent.send_before).num_seconds();
             return Err(format!("{what} came {late} s after it was to be sent"));
@@ -55,12 +55,12 @@ impl Invariant for Intents {
         Ok(())
     }
 
-    fn end(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+    fn end(&self, seen: &Seen<'_>) -> Result<(), String> {
         for (image, told) in &seen.story.images {
             for (place, intent) in told.intents.iter().enumerate() {
                 // Its time over, the next one for the same thing takes its place.
                 let later = told.intents[place + 1..].iter().any(|it| it.target == intent.target);
-                let old = seen.now - intent.stored_at > super::PATIENCE;
+                let old = !seen.is_young(intent.stored_at);
                 if intent.outcome.is_none() && !later && old {
                     let (seq, target) = (intent.seq, &intent.target);
                     return Err(format!("{image}: intent {seq} for {target} is open for ever"));

@@ -39,13 +39,13 @@ impl Invariant for Latest {
         Ok(())
     }
 
-    fn end(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+    fn end(&self, seen: &Seen<'_>) -> Result<(), String> {
         for (image, versions) in seen.gallery {
             for version in versions.iter().filter(|it| may_be_offered(it)) {
                 let number = &version.number;
                 let told = seen.story.version(image, number);
                 let condemned = told.and_then(|it| it.condemned);
-                if condemned.is_some_and(|(_, at)| seen.now - at > super::PATIENCE) {
+                if condemned.is_some_and(|(_, at)| !seen.is_young(at)) {
                     return Err(format!("{image} {number} was condemned, and is offered for ever"));
                 }
             }

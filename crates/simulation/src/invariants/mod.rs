@@ -39,11 +39,11 @@ mod chain;
 mod fold;
 pub(crate) mod secrets;
 mod remains;
+mod ends;
 mod woken;
 mod dead_letters;
 
-/// How long after its beginning something may still be under way when the seed is over: nothing
-/// has gone wrong for longer.
+/// How long after its beginning something may still be under way where nothing goes wrong.
 const PATIENCE: TimeDelta = TimeDelta::hours(24);
 
 /// One thing that must always hold.
@@ -57,11 +57,12 @@ pub trait Invariant: Send {
     /// How it does not hold.
     fn look(&mut self, seen: &Seen<'_>) -> Result<(), String>;
 
-    /// Looks once more when the seed is over: nothing has gone wrong for days.
+    /// Looks once more when nothing has gone wrong for hours: a seed goes on until this holds, for nine
+    /// days at most.
     ///
     /// # Errors
     /// How it does not hold.
-    fn end(&mut self, _seen: &Seen<'_>) -> Result<(), String> {
+    fn end(&self, _seen: &Seen<'_>) -> Result<(), String> {
         Ok(())
     }
 
@@ -165,6 +166,11 @@ impl<'a> Seen<'a> {
         facts(&self.entries)
     }
 
+    /// Whether what began then may still be under way: lately, and after everything that went wrong.
+    fn is_young(&self, began: DateTime<Utc>) -> bool {
+        self.now - began < PATIENCE && self.calm.is_none_or(|calm| calm < began)
+    }
+
     /// Our new write, when Azure has done it.
     pub fn our_write(&self) -> Option<&'a Write> {
         self.writes.iter().find(|it| it.ours && it.has_happened())
@@ -214,6 +220,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(fold::Fold::default()),
         Box::new(secrets::Secrets),
         Box::new(remains::Remains),
+        Box::new(ends::Ends::default()),
         Box::new(woken::Woken),
         Box::new(dead_letters::DeadLetters),
     ]

@@ -11,10 +11,10 @@ use chrono::{
     DateTime, Datelike, Days, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Utc, Weekday,
 };
 use chrono_tz::Tz;
-use rules::catalog::{Base, Catalog, Schedule};
+use rules::catalog::{Base, Catalog, Image, Moment, Schedule};
 
 use super::triggers::id;
-use super::{Invariant, Seen, parts};
+use super::{Fact, Invariant, Seen, parts};
 
 /// The longest time between two ticks of a timer, and what it takes to come to an end.
 const FOUND_WITHIN: TimeDelta = TimeDelta::hours(5);
@@ -66,20 +66,17 @@ impl Invariant for Reasons {
                 "triggerCoalesced" => {
                     heard.insert(fact.text("trigger").to_owned());
                 }
-                "childrenDue" => {
-                    let children = fact.body["children"].as_array().into_iter().flatten();
-                    let children = children.filter_map(|it| it.as_str().map(str::to_owned));
-                    let trigger = format!("parent:{}:{}", fact.stream, fact.version());
-                    let at = fact.entry.at;
-                    self.told.push(Told { at, trigger, children: children.collect() });
-                }
                 _ => {}
+            }
+            if let Some(children) = children(seen, &fact) {
+                let trigger = format!("parent:{}:{}", fact.stream, fact.version());
+                self.told.push(Told { at: fact.entry.at, trigger, children });
             }
         }
         Ok(())
     }
 
-    fn end(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+    fn end(&self, seen: &Seen<'_>) -> Result<(), String> {
         let by = seen.now - FOUND_WITHIN;
         if seen.calm.is_none_or(|calm| calm > by) {
             return Ok(());
@@ -134,6 +131,20 @@ impl Reasons {
             false => Err(format!("{image} has never heard of {trigger}")),
         }
     }
+}
+
+/// The children that a fact is a reason for, by the catalog that its step goes by.
+fn children(seen: &Seen<'_>, fact: &Fact<'_>) -> Option<Vec<String>> {
+    let catalog = seen.story.catalog(fact.entry.value["policy"].as_str()?)?;
+    let parent = catalog.images.iter().find(|it| it.name.as_str() == fact.stream)?;
+    let is_due = match parent.children_build_when {
+        Moment::Passed => fact.name == "gatePassed",
+        Moment::FirstRing => fact.name == "ringReleased" && fact.body["ring"] == 0,
+        Moment::Released => fact.name == "runReleased",
+    };
+    let of_it = |it: &&Image| matches!(&it.base, Base::Image(of) if of.as_str() == fact.stream);
+    let names = catalog.images.iter().filter(of_it).map(|it| it.name.to_string());
+    is_due.then(|| names.collect())
 }
 
 /// The newest version that the Marketplace has by now, and since when.

@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 
 use super::story::Intent;
-use super::{Invariant, PATIENCE, Seen};
+use super::{Invariant, Seen};
 
 /// A message is handled within minutes when nothing goes wrong.
 const ON_ITS_WAY: TimeDelta = TimeDelta::minutes(10);
@@ -12,7 +12,7 @@ const ON_ITS_WAY: TimeDelta = TimeDelta::minutes(10);
 /// A change of a version is told when Azure says that it is done, which may take hours.
 const UNDER_WAY: TimeDelta = TimeDelta::hours(4);
 
-/// Looks once, when the seed is over.
+/// Looks when nothing has gone wrong for hours.
 #[derive(Debug)]
 pub(super) struct Remains;
 
@@ -25,7 +25,7 @@ impl Invariant for Remains {
         Ok(())
     }
 
-    fn end(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+    fn end(&self, seen: &Seen<'_>) -> Result<(), String> {
         resources(seen)?;
         queues(seen)?;
         releases(seen)
@@ -40,7 +40,7 @@ fn resources(seen: &Seen<'_>) -> Result<(), String> {
         .images
         .values()
         .flat_map(|it| it.versions.values())
-        .filter(|it| it.opened_at.is_some_and(|at| seen.now - at < PATIENCE))
+        .filter(|it| it.opened_at.is_some_and(|at| seen.is_young(at)))
         .map(|it| it.template.to_ascii_lowercase())
         .collect();
     let is_young = |id: &str| young.iter().any(|it| id.contains(it));
@@ -57,7 +57,7 @@ fn resources(seen: &Seen<'_>) -> Result<(), String> {
 fn queues(seen: &Seen<'_>) -> Result<(), String> {
     let busy = seen.story.images.values().any(|it| {
         let runs = it.building.iter().chain(&it.releasing).filter_map(|run| it.versions.get(run));
-        runs.filter_map(|it| it.opened_at).any(|at| seen.now - at < PATIENCE)
+        runs.filter_map(|it| it.opened_at).any(|at| seen.is_young(at))
     });
     // What was written just now is still on its way.
     let entries = seen.written.streams.values().filter_map(|it| it.last());

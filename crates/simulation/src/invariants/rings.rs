@@ -71,7 +71,7 @@ fn is_so(seen: &Seen<'_>, fact: &Fact<'_>) -> Result<(), String> {
     let path = format!("/images/{image}/versions/{number}");
     let writes = seen.written.writes.iter().rev();
     let mut lately = writes.take_while(|it| it.at >= fact.said_at() - CLOCKS);
-    let changed = lately.any(|it| it.has_happened() && it.path.ends_with(&path));
+    let changed = lately.any(|it| !it.ours && it.has_happened() && it.path.ends_with(&path));
     let Some(version) = Seen::version(seen.gallery, image, number).filter(|_| !changed) else {
         return Ok(());
     };

@@ -13,7 +13,7 @@ use super::Fact;
 use crate::record::{Entry, Write};
 
 /// How far a machine's clock may be off, twice: an entry says the time of the machine that wrote it.
-pub const CLOCKS: TimeDelta = TimeDelta::seconds(60);
+pub const CLOCKS: TimeDelta = TimeDelta::seconds(20);
 
 /// More wishes to follow the version of a run are never open at once.
 const MOST_FOLLOWED: usize = 50;

@@ -3,13 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{Fact, Invariant, Seen};
-
-/// A seed ends when what was open so long after the faults have stopped is no longer.
-const INTO_THE_CALM: TimeDelta = TimeDelta::hours(5);
 
 /// By image and trigger: how it ended.
 #[derive(Debug, Default)]
@@ -58,10 +55,11 @@ impl Invariant for Triggers {
         Ok(())
     }
 
-    fn end(&mut self, seen: &Seen<'_>) -> Result<(), String> {
-        // What was open some hours into the calm has ended by now: else the seed would go on.
-        let Some(calm) = seen.calm else { return Ok(()) };
-        let is_lost = |it: &Accepted| it.ended.is_none() && it.at < calm + INTO_THE_CALM;
+    fn end(&self, seen: &Seen<'_>) -> Result<(), String> {
+        if seen.calm.is_none() {
+            return Ok(());
+        }
+        let is_lost = |it: &Accepted| it.ended.is_none() && !seen.is_young(it.at);
         let open = self.accepted.iter().find(|(_, it)| is_lost(it));
         match open {
             Some(((image, id), _)) => Err(format!("{image}: {id} was accepted and never ended")),
