@@ -1,5 +1,5 @@
 //! The ledger folds to the same state from any prefix: entry by entry, after a rest as a snapshot, and
-//! as the snapshots in the store say. The fold is what is looked at, so this is the one place that
+//! as the snapshots in the store say. The fold is what is looked at, so this is the one invariant that
 //! calls it.
 
 use std::collections::BTreeMap;
