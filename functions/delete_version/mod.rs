@@ -33,7 +33,7 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     wait_for_others(cx, &version)?;
     let reasons = match rejudge(cx, visit, Retirement::Delete).await? {
         StillHolds::Yes { reasons } => reasons,
-        StillHolds::No { because } => return Ok(refused(visit, Retirement::Delete, because)),
+        StillHolds::No { because } => return Ok(refused(cx, visit, Retirement::Delete, because)),
     };
 
     let operation = Operation::DeleteVersion;

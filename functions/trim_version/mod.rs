@@ -6,7 +6,7 @@ use rules::event::{Operation, Retirement};
 use rules::retention::StillHolds;
 use rules::standing::Standing;
 
-use crate::deprecate_version::{gone, refused, rejudge, requested, wait_for_others};
+use crate::deprecate_version::{gone, is_so, refused, rejudge, requested, wait_for_others};
 use crate::step::Settled;
 use crate::{Context, Done, Failure, Intent, Step, Visit, tags, version_body};
 
@@ -24,18 +24,14 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         Err(error) => return Err(error.into()),
     };
     wait_for_others(cx, &version)?;
+    if version.target_regions.iter().all(|it| it.region == version.location) {
+        return is_so(cx, visit, Retirement::Trim, LOOK_AFTER);
+    }
     let reasons = match rejudge(cx, visit, Retirement::Trim).await? {
         StillHolds::Yes { reasons } => reasons,
-        StillHolds::No { because } => return Ok(refused(visit, Retirement::Trim, because)),
+        StillHolds::No { because } => return Ok(refused(cx, visit, Retirement::Trim, because)),
     };
 
-    let only_home = version.target_regions.iter().all(|it| it.region == version.location);
-    if only_home {
-        let open = visit.state().intents.get(&target).map(|it| it.operation);
-        let settled = open.map(|operation| Settled::seen(&target, operation));
-        let requested = requested(cx, visit, Retirement::Trim, LOOK_AFTER)?;
-        return Ok(Done::Record(settled.into_iter().chain([requested]).collect()));
-    }
     let mut wanted_tags = version.tags.clone();
     let mut text = format!("allow the removal of regions of {target}");
     if version.allow_deletion_of_replicated_locations {
