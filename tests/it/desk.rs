@@ -153,27 +153,25 @@ impl Desk {
 
     /// Lets everything happen that happens until `at`.
     pub(crate) async fn run_to(&mut self, at: DateTime<Utc>) {
-        let over = |activity: &Activity| match activity {
-            Activity::Started { at: then, .. }
-            | Activity::Ended { at: then, .. }
-            | Activity::DeadLettered { at: then, .. } => *then >= at,
-        };
+        self.run_to_or(at, || false).await;
+    }
+
+    /// The same, or until something has begun or ended and it `is_over`.
+    pub(crate) async fn run_to_or(&mut self, at: DateTime<Utc>, is_over: impl Fn() -> bool) {
+        let over = |activity: &Activity| is_over() || time_of(activity) >= at;
         self.host.run_until(over).await.unwrap();
     }
 
     /// The same, and calls `look` whenever a function has ended that may have asked Azure for
     /// something.
     pub(crate) async fn run_watched(&mut self, at: DateTime<Utc>, look: &mut impl FnMut()) {
-        let over = |activity: &Activity| match activity {
-            Activity::Ended { function, at: then, .. } => {
-                if !matches!(function.as_str(), "find_due_images" | "look_again" | "notify") {
-                    look();
-                }
-                *then >= at
+        let over = |activity: &Activity| {
+            if let Activity::Ended { function, .. } = activity
+                && !matches!(function.as_str(), "find_due_images" | "look_again" | "notify")
+            {
+                look();
             }
-            Activity::Started { at: then, .. } | Activity::DeadLettered { at: then, .. } => {
-                *then >= at
-            }
+            time_of(activity) >= at
         };
         self.host.run_until(over).await.unwrap();
     }
@@ -396,6 +394,14 @@ fn settings(catalog: &Catalog) -> Settings {
 fn owned() -> Vec<(String, String)> {
     let functions = functions::package::functions();
     functions.iter().map(|(name, json)| ((*name).to_owned(), (*json).to_owned())).collect()
+}
+
+fn time_of(activity: &Activity) -> DateTime<Utc> {
+    match activity {
+        Activity::Started { at, .. }
+        | Activity::Ended { at, .. }
+        | Activity::DeadLettered { at, .. } => *at,
+    }
 }
 
 fn ailment(activity: &Activity) -> Option<String> {

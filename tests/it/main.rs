@@ -26,6 +26,7 @@ mod coalesced;
 mod storm;
 mod sweeps;
 mod kept;
+mod late;
 mod waits;
 mod layout;
 mod bites;
