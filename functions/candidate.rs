@@ -23,7 +23,7 @@ pub(crate) async fn hide(cx: &Context, visit: &mut Visit) -> Result<Vec<Event>, 
     let hidden = Event::CandidateHidden { version: number };
 
     let version = cx.arm.version(&id).await?;
-    wait_for_others(cx, &version)?;
+    wait_for_others(cx, visit, &version)?;
     let intent_body = version_body::hidden(&version, version.tags.clone());
     let open = visit.state().intents.get(&target).map(|it| it.operation);
     // What a GET shows of a flag that was never sent says nothing.

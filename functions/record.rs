@@ -1,7 +1,7 @@
 //! Recording: what a step says is appended to its own stream, and to those of others.
 
 use ledger::{Stream, StreamName};
-use rules::event::Event;
+use rules::event::{Event, Outcome};
 use rules::state::State;
 use tracing::info;
 
@@ -30,7 +30,8 @@ pub(crate) const DECISIONS: u32 = 3;
 impl App {
     /// Appends what a step has to say to `stream`, whose state is `before`; returns the state that it
     /// was appended to. What was done on Azure is told even when another step was faster meanwhile:
-    /// the rest of it where it still fits, and what became of the intent in any case.
+    /// the rest of it where it still fits, and what became of the intent in any case. That nobody knows
+    /// what became of it was true of the world before, and is decided again.
     ///
     /// # Errors
     /// [`Failure::Overtaken`] when it has to be decided again.
@@ -41,7 +42,10 @@ impl App {
         mut before: State,
         mut events: Vec<Event>,
     ) -> Result<State, Failure> {
-        let is_outcome = |it: &Event| matches!(it, Event::EffectSettled { .. });
+        let is_outcome = |it: &Event| match it {
+            Event::EffectSettled { outcome, .. } => !matches!(outcome, Outcome::Unknown { .. }),
+            _ => false,
+        };
         let mut whole = true;
         for _ in 0..DECISIONS {
             let appended = self.ledger.append(stream, cx.draft(events.clone())).await;

@@ -30,10 +30,10 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         let requested = requested(cx, visit, Retirement::Delete, LOOK_AFTER)?;
         return Ok(Done::Record(vec![settled, requested]));
     }
-    wait_for_others(cx, &version)?;
+    wait_for_others(cx, visit, &version)?;
     let reasons = match rejudge(cx, visit, Retirement::Delete).await? {
         StillHolds::Yes { reasons } => reasons,
-        StillHolds::No { because } => return Ok(refused(cx, visit, Retirement::Delete, because)),
+        StillHolds::No { because } => return Ok(refused(visit, Retirement::Delete, because)),
     };
 
     let operation = Operation::DeleteVersion;

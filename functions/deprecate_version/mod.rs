@@ -3,7 +3,7 @@
 
 use arm::{Provisioning, Version};
 use chrono::TimeDelta;
-use rules::event::{Event, Operation, Outcome, Retirement};
+use rules::event::{Event, Operation, Retirement};
 use rules::retention::{StillHolds, still_holds};
 use rules::standing::Standing;
 use rules::state::Claim;
@@ -45,31 +45,35 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         }
         Err(arm::Error::NotFound { .. }) if known.is_condemned() => {
             let because = vec!["it is not in the gallery".to_owned()];
-            return Ok(refused(cx, visit, Retirement::Deprecate, because));
+            return Ok(refused(visit, Retirement::Deprecate, because));
         }
         Err(arm::Error::NotFound { .. }) => return Ok(gone(visit)),
         Err(error) => return Err(error.into()),
     };
-    wait_for_others(cx, &version)?;
+    wait_for_others(cx, visit, &version)?;
 
-    let condemned = known.is_condemned();
-    let standing = if condemned { known.standing } else { Standing::Deprecated };
-    let tagged = version.tags.get(tags::STANDING).map(String::as_str) == Some(standing.as_str());
-    if version_body::is_hidden(&version) && tagged {
-        return is_so(cx, visit, Retirement::Deprecate, LOOK_AFTER);
-    }
     // Nobody is spared an image that was rejected or taken back.
+    let condemned = known.is_condemned();
+    let hidden = version_body::is_hidden(&version);
     let reasons = if condemned {
         retiring.reasons.clone()
     } else {
         match rejudge(cx, visit, Retirement::Deprecate).await? {
             StillHolds::Yes { reasons } => reasons,
+            StillHolds::No { .. } if hidden && is_unanswered(visit) => {
+                return is_so(cx, visit, Retirement::Deprecate, LOOK_AFTER);
+            }
             StillHolds::No { because } => {
-                return Ok(refused(cx, visit, Retirement::Deprecate, because));
+                return Ok(refused(visit, Retirement::Deprecate, because));
             }
         }
     };
 
+    let standing = if condemned { known.standing } else { Standing::Deprecated };
+    let tagged = version.tags.get(tags::STANDING).map(String::as_str) == Some(standing.as_str());
+    if hidden && tagged {
+        return is_so(cx, visit, Retirement::Deprecate, LOOK_AFTER);
+    }
     let mut wanted_tags = version.tags.clone();
     tags::set(&mut wanted_tags, tags::STANDING, standing.as_str());
     tags::set(&mut wanted_tags, tags::WHY, &reasons.join("; "));
@@ -117,36 +121,28 @@ pub(crate) async fn rejudge(
     Ok(still_holds(stage, visit.version()?, &image.retention, &evidence.facts(cx, image)))
 }
 
-/// The version is already as `stage` wants it, perhaps by our own request whose answer was lost:
-/// there is nothing to write, so nothing to judge, and whatever the world says now comes too late.
+/// Whether a change of the visited version was asked for, and nobody knows what became of it: where
+/// the version is as it was to be, it was done, and what the world says since comes too late.
+pub(crate) fn is_unanswered(visit: &Visit) -> bool {
+    let target = visit.version().map(|it| it.to_string()).unwrap_or_default();
+    let open = visit.state().intents.get(&target);
+    open.is_some_and(|it| it.operation == Operation::UpdateVersion)
+}
+
+/// The version is already as `stage` wants it: there is nothing left to write.
 pub(crate) fn is_so(cx: &Context, visit: &Visit, stage: Retirement, look_after: TimeDelta) -> Step {
     let target = visit.version()?.to_string();
-    let open = visit.state().intents.get(&target).map(|it| it.operation);
-    let settled = open.map(|operation| Settled::seen(&target, operation));
+    let settled = is_unanswered(visit).then(|| Settled::seen(&target, Operation::UpdateVersion));
     let requested = requested(cx, visit, stage, look_after)?;
     Ok(Done::Record(settled.into_iter().chain([requested]).collect()))
 }
 
-/// The world spoke against it: the end of it, unless a request whose answer was lost may still
-/// arrive. Then the version is read once more when it can not.
-pub(crate) fn refused(
-    cx: &Context,
-    visit: &Visit,
-    stage: Retirement,
-    reasons: Vec<String>,
-) -> Done {
-    let Ok(version) = visit.version() else { return Done::Nothing };
-    let target = version.to_string();
-    if let Claim::NotBefore(at) = visit.state().claim(&target, cx.now) {
-        return Done::LookAgain(at);
+/// The world spoke against it.
+pub(crate) fn refused(visit: &Visit, stage: Retirement, reasons: Vec<String>) -> Done {
+    match visit.version() {
+        Ok(version) => Done::Record(vec![Event::RetirementRefused { version, stage, reasons }]),
+        Err(_) => Done::Nothing,
     }
-    let settled = visit.state().intents.get(&target).map(|it| {
-        let because = "the version was read again, and it was not done".to_owned();
-        let outcome = Outcome::Unknown { because };
-        Event::EffectSettled { target, operation: it.operation, outcome }
-    });
-    let refused = Event::RetirementRefused { version, stage, reasons };
-    Done::Record(settled.into_iter().chain([refused]).collect())
 }
 
 /// It is gone: by our own request whose answer was lost, or somebody else has deleted it.
@@ -174,12 +170,21 @@ pub(crate) fn requested(
     Ok(Event::RetirementRequested { version, stage, look_at })
 }
 
-/// Nothing is asked of a version while something else is being done to it.
-pub(crate) fn wait_for_others(cx: &Context, version: &Version) -> Result<(), Failure> {
+/// Nothing is asked of a version while something else is being done to it, and nothing is said of it
+/// while a request may still arrive.
+pub(crate) fn wait_for_others(
+    cx: &Context,
+    visit: &Visit,
+    version: &Version,
+) -> Result<(), Failure> {
+    let target = version.number.to_string();
+    if let Claim::NotBefore(at) = visit.state().claim(&target, cx.now) {
+        return Err(Failure::later_at(format!("{target} may still be written"), at));
+    }
     match &version.provisioning {
         Provisioning::Succeeded | Provisioning::Failed => Ok(()),
         other => {
-            let why = format!("{} is {other}", version.number);
+            let why = format!("{target} is {other}");
             Err(Failure::later_at(why, cx.now + WAIT_FOR_OTHERS))
         }
     }

@@ -6,7 +6,9 @@ use rules::event::{Operation, Retirement};
 use rules::retention::StillHolds;
 use rules::standing::Standing;
 
-use crate::deprecate_version::{gone, is_so, refused, rejudge, requested, wait_for_others};
+use crate::deprecate_version::{
+    gone, is_so, is_unanswered, refused, rejudge, requested, wait_for_others,
+};
 use crate::step::Settled;
 use crate::{Context, Done, Failure, Intent, Step, Visit, tags, version_body};
 
@@ -23,15 +25,18 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         Err(arm::Error::NotFound { .. }) => return Ok(gone(visit)),
         Err(error) => return Err(error.into()),
     };
-    wait_for_others(cx, &version)?;
-    if version.target_regions.iter().all(|it| it.region == version.location) {
-        return is_so(cx, visit, Retirement::Trim, LOOK_AFTER);
-    }
+    wait_for_others(cx, visit, &version)?;
+    let only_home = version.target_regions.iter().all(|it| it.region == version.location);
     let reasons = match rejudge(cx, visit, Retirement::Trim).await? {
         StillHolds::Yes { reasons } => reasons,
-        StillHolds::No { because } => return Ok(refused(cx, visit, Retirement::Trim, because)),
+        StillHolds::No { .. } if only_home && is_unanswered(visit) => {
+            return is_so(cx, visit, Retirement::Trim, LOOK_AFTER);
+        }
+        StillHolds::No { because } => return Ok(refused(visit, Retirement::Trim, because)),
     };
-
+    if only_home {
+        return is_so(cx, visit, Retirement::Trim, LOOK_AFTER);
+    }
     let mut wanted_tags = version.tags.clone();
     let mut text = format!("allow the removal of regions of {target}");
     if version.allow_deletion_of_replicated_locations {

@@ -9,10 +9,12 @@ use chrono::TimeDelta;
 use cli::load;
 use http::Method;
 use rules::VersionNumber;
-use rules::event::{Event, Outcome};
+use rules::event::Event;
 use seam::{Fault, Request, Response, Wire};
+use serde_json::json;
 
 use crate::desk::{Desk, root};
+use crate::events::version_id;
 use crate::spoiled::Spoil;
 
 /// When a write whose answer is lost reaches Azure.
@@ -64,16 +66,16 @@ impl Wire for Lost {
     }
 }
 
-/// The desk, the version whose write was lost, and what was recorded of it in the days after.
-struct Pinned {
+/// A version of which a write was lost, as it was a moment later.
+struct Late {
     desk: Desk,
     image: String,
     version: VersionNumber,
-    events: Vec<Event>,
+    before: arm::Version,
 }
 
-/// Lets the answer to the first write that `is_it` be lost, and pins its version at once.
-async fn pinned(is_it: fn(&Request) -> bool, lands: Lands) -> Pinned {
+/// Lets things happen until the answer to the first write that `is_it` was lost.
+async fn late(is_it: fn(&Request) -> bool, lands: Lands) -> Late {
     let (path, over) = (Arc::<Mutex<String>>::default(), Arc::<AtomicBool>::default());
     let (its_path, is_over) = (Arc::clone(&path), Arc::clone(&over));
     let world = Box::new(move |wire| {
@@ -88,42 +90,52 @@ async fn pinned(is_it: fn(&Request) -> bool, lands: Lands) -> Pinned {
     let mut desk = Desk::of(loaded, &estate, Spoil { world, ..Spoil::default() }).await;
     let end = desk.now() + TimeDelta::days(60);
     desk.run_to_or(end, || over.load(Ordering::Relaxed)).await;
+
     let path = path.lock().unwrap().clone();
     let parts: Vec<&str> = path.split('/').collect();
     let [.., image, "versions", number] = parts[..] else { panic!("nothing was lost: `{path}`") };
-    let version = number.parse().unwrap();
-
-    let before = desk.events(image).await.len();
-    let pin = format!(r#"{{"version":"{number}","why":"an audit needs it"}}"#);
-    assert_eq!(desk.ask(&format!("images/{image}/pin"), &pin).await, 202);
-    desk.run_to(desk.now() + TimeDelta::days(2)).await;
-
-    let events = desk.events(image).await.split_off(before);
-    Pinned { desk, image: image.to_owned(), version, events }
+    let (image, version) = (image.to_owned(), number.parse().unwrap());
+    let before = on_azure(&desk, &image, version).await.unwrap();
+    Late { desk, image, version, before }
 }
 
-impl Pinned {
-    fn says(&self, what: impl Fn(&Event) -> bool) -> bool {
-        self.events.iter().any(what)
+async fn on_azure(
+    desk: &Desk,
+    image: &str,
+    version: VersionNumber,
+) -> Result<arm::Version, arm::Error> {
+    let gallery = arm::GalleryId::from(&desk.catalog.gallery);
+    desk.arm().version(&gallery.definition(image).version(version)).await
+}
+
+impl Late {
+    /// Pins the version, and returns what was recorded of its image in the two days after.
+    async fn pinned(&mut self) -> Vec<Event> {
+        let before = self.desk.events(&self.image).await.len();
+        let pin = format!(r#"{{"version":"{}","why":"an audit needs it"}}"#, self.version);
+        assert_eq!(self.desk.ask(&format!("images/{}/pin", self.image), &pin).await, 202);
+        self.desk.run_to(self.desk.now() + TimeDelta::days(2)).await;
+        self.desk.events(&self.image).await.split_off(before)
     }
 
-    fn is_refused(&self) -> bool {
-        self.says(
-            |it| matches!(it, Event::RetirementRefused { version, .. } if *version == self.version),
-        )
+    /// Somebody writes over its tags, as soon as Azure lets them.
+    async fn loses_its_tags(&mut self) {
+        let id = version_id(&self.desk, &self.image, &self.version.to_string());
+        let tags = json!({ "tags": { "owner": "another" } });
+        while self.desk.arm_write(Method::PATCH, &id, &tags).await == 409 {
+            self.desk.run_to(self.desk.now() + TimeDelta::seconds(10)).await;
+        }
+        assert_eq!(self.on_azure().await.unwrap().tags.len(), 1);
     }
 
-    /// Whether nobody knows what became of the write.
-    fn is_unknown(&self) -> bool {
-        let number = self.version.to_string();
-        self.says(|it| {
-            matches!(it, Event::EffectSettled { target, outcome: Outcome::Unknown { .. }, .. } if *target == number)
-        })
+    fn is_refused(&self, events: &[Event]) -> bool {
+        let number = self.version;
+        let refused = |it: &Event| matches!(it, Event::RetirementRefused { version, .. } if *version == number);
+        events.iter().any(refused)
     }
 
     async fn on_azure(&self) -> Result<arm::Version, arm::Error> {
-        let gallery = arm::GalleryId::from(&self.desk.catalog.gallery);
-        self.desk.arm().version(&gallery.definition(&self.image).version(self.version)).await
+        on_azure(&self.desk, &self.image, self.version).await
     }
 }
 
@@ -137,6 +149,10 @@ fn deprecates(request: &Request) -> bool {
     body_says(request, &Method::PUT, r#""goldsmith-version-state":"deprecated""#)
 }
 
+fn lifts(request: &Request) -> bool {
+    body_says(request, &Method::PUT, r#""allowDeletionOfReplicatedLocations":true"#)
+}
+
 fn trims(request: &Request) -> bool {
     body_says(request, &Method::PUT, r#""goldsmith-version-state":"trimmed""#)
 }
@@ -147,54 +163,73 @@ fn deletes(request: &Request) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn a_deprecation_that_was_done_is_told_though_its_version_was_pinned_since() {
-    for lands in [Lands::AtOnce, Lands::AfterALook] {
-        let pinned = pinned(deprecates, lands).await;
+    for (lands, are_tags_lost) in
+        [(Lands::AtOnce, false), (Lands::AtOnce, true), (Lands::AfterALook, false)]
+    {
+        let mut late = late(deprecates, lands).await;
+        if are_tags_lost {
+            late.loses_its_tags().await;
+        }
 
-        let number = pinned.version;
-        let told = pinned.says(
-            |it| matches!(it, Event::VersionDeprecated { version, .. } if *version == number),
-        );
-        assert!(told && !pinned.is_refused(), "{lands:?}: {}", pinned.desk.story().await);
-        assert!(pinned.on_azure().await.unwrap().exclude_from_latest);
+        let events = late.pinned().await;
+
+        let number = late.version;
+        let told = |it: &Event| matches!(it, Event::VersionDeprecated { version, .. } if *version == number);
+        let story = late.desk.story().await;
+        assert!(events.iter().any(told), "{lands:?}, tags lost {are_tags_lost}: {story}");
+        assert!(!late.is_refused(&events), "{lands:?}, tags lost {are_tags_lost}: {story}");
+        assert!(late.on_azure().await.unwrap().exclude_from_latest);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_trim_that_was_done_is_told_though_its_version_was_pinned_since() {
     for lands in [Lands::AtOnce, Lands::AfterALook] {
-        let pinned = pinned(trims, lands).await;
+        let mut late = late(trims, lands).await;
 
-        let number = pinned.version;
+        let events = late.pinned().await;
+
+        let number = late.version;
         let told =
-            pinned.says(|it| matches!(it, Event::VersionTrimmed { version } if *version == number));
-        assert!(told && !pinned.is_refused(), "{lands:?}: {}", pinned.desk.story().await);
-        assert_eq!(pinned.on_azure().await.unwrap().target_regions.len(), 1);
+            |it: &Event| matches!(it, Event::VersionTrimmed { version } if *version == number);
+        let story = late.desk.story().await;
+        assert!(events.iter().any(told), "{lands:?}: {story}");
+        assert!(!late.is_refused(&events), "{lands:?}: {story}");
+        assert_eq!(late.on_azure().await.unwrap().target_regions.len(), 1);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_deletion_that_was_done_is_told_though_its_version_was_pinned_since() {
     for lands in [Lands::AtOnce, Lands::AfterALook] {
-        let pinned = pinned(deletes, lands).await;
+        let mut late = late(deletes, lands).await;
 
-        let number = pinned.version;
-        let told = pinned
-            .says(|it| matches!(it, Event::VersionDeleted { version, .. } if *version == number));
-        assert!(told && !pinned.is_refused(), "{lands:?}: {}", pinned.desk.story().await);
-        assert!(matches!(pinned.on_azure().await, Err(arm::Error::NotFound { .. })));
+        let events = late.pinned().await;
+
+        let number = late.version;
+        let told =
+            |it: &Event| matches!(it, Event::VersionDeleted { version, .. } if *version == number);
+        let story = late.desk.story().await;
+        assert!(events.iter().any(told), "{lands:?}: {story}");
+        assert!(!late.is_refused(&events), "{lands:?}: {story}");
+        assert!(matches!(late.on_azure().await, Err(arm::Error::NotFound { .. })));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_retirement_that_was_not_done_is_given_up_for_a_pin_and_nothing_stays_open() {
-    for is_it in [deprecates, trims, deletes] {
-        let pinned = pinned(is_it, Lands::Never).await;
+    for is_it in [deprecates, lifts, trims, deletes] {
+        let mut late = late(is_it, Lands::Never).await;
 
-        let story = pinned.desk.story().await;
-        assert!(pinned.is_refused() && pinned.is_unknown(), "{story}");
-        let state = pinned.desk.state(&pinned.image.parse().unwrap()).await;
-        assert!(state.versions[&pinned.version].retiring.is_none(), "{story}");
+        let events = late.pinned().await;
+
+        let story = late.desk.story().await;
+        assert!(late.is_refused(&events), "{story}");
+        let state = late.desk.state(&late.image.parse().unwrap()).await;
+        assert!(state.versions[&late.version].retiring.is_none(), "{story}");
         assert!(state.intents.is_empty(), "{story}");
-        assert!(pinned.on_azure().await.is_ok());
+        let (before, after) = (&late.before, late.on_azure().await.unwrap());
+        assert_eq!(after.exclude_from_latest, before.exclude_from_latest, "{story}");
+        assert_eq!(after.target_regions, before.target_regions, "{story}");
     }
 }
