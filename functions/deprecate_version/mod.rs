@@ -54,14 +54,24 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
 
     // Nobody is spared an image that was rejected or taken back.
     let condemned = known.is_condemned();
+    let standing = if condemned { known.standing } else { Standing::Deprecated };
+    let tagged = version.tags.get(tags::STANDING).map(String::as_str) == Some(standing.as_str());
     let hidden = version_body::is_hidden(&version);
+    let end_of_life = cx.now + END_OF_LIFE_AFTER;
+    let ends = version.end_of_life.is_some_and(|it| it <= end_of_life);
+    // Others may hide it too, and write over our tags.
+    let is_ours = hidden && (tagged || ends);
     let reasons = if condemned {
         retiring.reasons.clone()
     } else {
         match rejudge(cx, visit, Retirement::Deprecate).await? {
             StillHolds::Yes { reasons } => reasons,
-            StillHolds::No { .. } if hidden && is_unanswered(visit) => {
-                return is_so(cx, visit, Retirement::Deprecate, LOOK_AFTER);
+            StillHolds::No { because } if is_ours && is_unanswered(visit) => {
+                // Whoever has pinned it since was told that it stays.
+                let because = because.join("; ");
+                let notice = format!("{target} was deprecated before this was known: {because}");
+                let done = is_so(cx, visit, Retirement::Deprecate, LOOK_AFTER)?;
+                return Ok(Done::Record(done.into_iter().chain(cx.notice(notice)).collect()));
             }
             StillHolds::No { because } => {
                 return Ok(refused(visit, Retirement::Deprecate, because));
@@ -69,10 +79,8 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         }
     };
 
-    let standing = if condemned { known.standing } else { Standing::Deprecated };
-    let tagged = version.tags.get(tags::STANDING).map(String::as_str) == Some(standing.as_str());
     if hidden && tagged {
-        return is_so(cx, visit, Retirement::Deprecate, LOOK_AFTER);
+        return Ok(Done::Record(is_so(cx, visit, Retirement::Deprecate, LOOK_AFTER)?));
     }
     let mut wanted_tags = version.tags.clone();
     tags::set(&mut wanted_tags, tags::STANDING, standing.as_str());
@@ -81,8 +89,7 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
         tags::set_time(&mut wanted_tags, tags::DEPRECATED_AT, cx.now);
     }
     let mut intent_body = version_body::hidden(&version, wanted_tags);
-    let end_of_life = cx.now + END_OF_LIFE_AFTER;
-    if version.end_of_life.is_none_or(|it| it > end_of_life) {
+    if !ends {
         intent_body.end_of_life = Some(end_of_life);
     }
 
@@ -130,11 +137,16 @@ pub(crate) fn is_unanswered(visit: &Visit) -> bool {
 }
 
 /// The version is already as `stage` wants it: there is nothing left to write.
-pub(crate) fn is_so(cx: &Context, visit: &Visit, stage: Retirement, look_after: TimeDelta) -> Step {
+pub(crate) fn is_so(
+    cx: &Context,
+    visit: &Visit,
+    stage: Retirement,
+    look_after: TimeDelta,
+) -> Result<Vec<Event>, Failure> {
     let target = visit.version()?.to_string();
     let settled = is_unanswered(visit).then(|| Settled::seen(&target, Operation::UpdateVersion));
     let requested = requested(cx, visit, stage, look_after)?;
-    Ok(Done::Record(settled.into_iter().chain([requested]).collect()))
+    Ok(settled.into_iter().chain([requested]).collect())
 }
 
 /// The world spoke against it.

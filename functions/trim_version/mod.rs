@@ -30,12 +30,12 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     let reasons = match rejudge(cx, visit, Retirement::Trim).await? {
         StillHolds::Yes { reasons } => reasons,
         StillHolds::No { .. } if only_home && is_unanswered(visit) => {
-            return is_so(cx, visit, Retirement::Trim, LOOK_AFTER);
+            return Ok(Done::Record(is_so(cx, visit, Retirement::Trim, LOOK_AFTER)?));
         }
         StillHolds::No { because } => return Ok(refused(visit, Retirement::Trim, because)),
     };
     if only_home {
-        return is_so(cx, visit, Retirement::Trim, LOOK_AFTER);
+        return Ok(Done::Record(is_so(cx, visit, Retirement::Trim, LOOK_AFTER)?));
     }
     let mut wanted_tags = version.tags.clone();
     let mut text = format!("allow the removal of regions of {target}");

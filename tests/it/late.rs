@@ -11,7 +11,7 @@ use http::Method;
 use rules::VersionNumber;
 use rules::event::Event;
 use seam::{Fault, Request, Response, Wire};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::desk::{Desk, root};
 use crate::events::version_id;
@@ -87,7 +87,8 @@ async fn late(is_it: fn(&Request) -> bool, lands: Lands) -> Late {
     let retention = &mut loaded.catalog.images[0].retention;
     (retention.deprecate_after_days, retention.trim_after_days) = (1, 1);
     let estate = load::estate(&root().join("examples/estate.yaml")).unwrap();
-    let mut desk = Desk::of(loaded, &estate, Spoil { world, ..Spoil::default() }).await;
+    let spoil = Spoil { world, people: true, ..Spoil::default() };
+    let mut desk = Desk::of(loaded, &estate, spoil).await;
     let end = desk.now() + TimeDelta::days(60);
     desk.run_to_or(end, || over.load(Ordering::Relaxed)).await;
 
@@ -126,6 +127,22 @@ impl Late {
             self.desk.run_to(self.desk.now() + TimeDelta::seconds(10)).await;
         }
         assert_eq!(self.on_azure().await.unwrap().tags.len(), 1);
+    }
+
+    /// Somebody hides it everywhere, as soon as Azure lets them.
+    async fn is_hidden_by_hand(&mut self) {
+        let id = version_id(&self.desk, &self.image, &self.version.to_string());
+        let regions = self.before.target_regions.iter().map(|it| {
+            let (name, replicas) = (&it.region, it.replicas);
+            json!({ "name": name, "regionalReplicaCount": replicas, "excludeFromLatest": true })
+        });
+        let regions: Vec<Value> = regions.collect();
+        let profile = json!({ "targetRegions": regions, "excludeFromLatest": true });
+        let body = json!({ "properties": { "publishingProfile": profile } });
+        let status = self.desk.arm_write(Method::PATCH, &id, &body).await;
+        assert!([200, 202].contains(&status), "{status}");
+        let hidden = self.on_azure().await.unwrap();
+        assert!(hidden.target_regions.iter().all(|it| it.exclude_from_latest == Some(true)));
     }
 
     fn is_refused(&self, events: &[Event]) -> bool {
@@ -179,6 +196,9 @@ async fn a_deprecation_that_was_done_is_told_though_its_version_was_pinned_since
         assert!(events.iter().any(told), "{lands:?}, tags lost {are_tags_lost}: {story}");
         assert!(!late.is_refused(&events), "{lands:?}, tags lost {are_tags_lost}: {story}");
         assert!(late.on_azure().await.unwrap().exclude_from_latest);
+        let notice =
+            |it: &Event| matches!(it, Event::NoticeDue { text } if text.contains("pinned"));
+        assert!(events.iter().any(notice), "{story}");
     }
 }
 
@@ -214,6 +234,22 @@ async fn a_deletion_that_was_done_is_told_though_its_version_was_pinned_since() 
         assert!(!late.is_refused(&events), "{lands:?}: {story}");
         assert!(matches!(late.on_azure().await, Err(arm::Error::NotFound { .. })));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deprecation_that_was_not_done_is_not_told_because_somebody_else_has_hidden_the_version()
+{
+    let mut late = late(deprecates, Lands::Never).await;
+    late.is_hidden_by_hand().await;
+
+    let events = late.pinned().await;
+
+    let number = late.version;
+    let told =
+        |it: &Event| matches!(it, Event::VersionDeprecated { version, .. } if *version == number);
+    let story = late.desk.story().await;
+    assert!(!events.iter().any(told), "{story}");
+    assert!(late.is_refused(&events), "{story}");
 }
 
 #[tokio::test(start_paused = true)]
