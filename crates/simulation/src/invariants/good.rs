@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use rules::catalog::Image as Policy;
 use sandbox::azure::SeenVersion;
 
+use super::condemned::Condemned;
 use super::story::{Target, Version, target};
 use super::{Invariant, PATIENCE, Seen};
 
@@ -22,6 +23,7 @@ type Named = (String, String);
 pub(super) struct Good {
     now: BTreeMap<Named, BTreeMap<String, DateTime<Utc>>>,
     lost: BTreeMap<(Named, String), Lost>,
+    condemned: Condemned,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +39,7 @@ impl Invariant for Good {
     }
 
     fn look(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+        self.condemned.remember(seen);
         let write = seen.our_write();
         let written = write.and_then(|it| match target(&it.path) {
             Target::Version { image, number } => Some((image, number)),
@@ -49,7 +52,8 @@ impl Invariant for Good {
                 if !good.get(named).is_some_and(|it| it.contains(region)) {
                     // A person may condemn it at the very moment at which we write.
                     let told = seen.story.version(&named.0, &named.1);
-                    let condemned = told.is_some_and(|it| it.condemned.is_some());
+                    let condemned = told.is_some_and(|it| it.condemned.is_some())
+                        || self.condemned.contains(named);
                     let by_us = written.as_ref() == Some(named) && !condemned;
                     let lost = Lost { at: seen.now, since: *since, by_us };
                     self.lost.insert((named.clone(), region.clone()), lost);

@@ -21,6 +21,7 @@ use crate::fault::Faults;
 use crate::record::{Entry, Write, Written};
 use story::{Story, Target};
 
+mod condemned;
 pub mod story;
 
 mod latest;

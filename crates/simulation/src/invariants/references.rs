@@ -1,17 +1,16 @@
 //! A version that a machine, a scale set (model or instance, size 0 too), an image template, a child
 //! image or a pin refers to is never deleted, and gives up no region; none is and does while a scope
-//! cannot be read. One that is pinned goes on being offered, unless it is condemned (`References`).
+//! cannot be read. One that is pinned goes on being offered, unless it is condemned.
 //!
 //! What came to use it after the step began, or so late that Resource Graph did not know of it yet,
 //! the step could not know: against that there is no defence.
-
-use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use rules::catalog::{Base, Catalog, Image};
 use sandbox::azure::{SeenResource, SeenVersion};
 use serde_json::Value;
 
+use super::condemned::Condemned;
 use super::story::{Intent, Target, target};
 use super::{Invariant, Seen, may_be_offered, parts};
 use crate::record::Write;
@@ -19,9 +18,7 @@ use crate::record::Write;
 /// Looks at what there is in Azure when a version or a part of it goes, whatever was told of it.
 #[derive(Debug, Default)]
 pub(super) struct References {
-    /// By image, the versions from before the ledger whose tags have said that nobody is to be offered
-    /// them: somebody else may have written others since.
-    condemned: BTreeMap<String, BTreeSet<String>>,
+    condemned: Condemned,
 }
 
 impl Invariant for References {
@@ -30,17 +27,18 @@ impl Invariant for References {
     }
 
     fn look(&mut self, seen: &Seen<'_>) -> Result<(), String> {
-        self.remember(seen);
+        self.condemned.remember(seen);
         let Some(write) = seen.our_write() else { return Ok(()) };
         let Target::Version { image, number } = target(&write.path) else { return Ok(()) };
         let Some(before) = Seen::version(seen.before, &image, &number) else { return Ok(()) };
         let after = Seen::version(seen.gallery, &image, &number);
         let Some((_, intent)) = seen.story.intent_of(write) else { return Ok(()) };
         let Some(loses) = loses(seen, &image, write, before, after) else { return Ok(()) };
-        let condemned = self.condemned.get(&image).is_some_and(|it| it.contains(&number));
-        if loses == Loses::Offer && condemned {
+        let named = (image, number);
+        if loses == Loses::Offer && self.condemned.contains(&named) {
             return Ok(());
         }
+        let (image, number) = named;
         // What somebody else has just added, our step has never seen.
         let lately = seen.written.writes.iter().rev().take_while(|it| it.at >= intent.began());
         let mut others = lately.filter(|it| !it.ours && it.has_happened());
@@ -59,26 +57,6 @@ impl Invariant for References {
         user.map_or(Ok(()), |it| Err(format!("{image} {number} {loses}, and {it}")))
     }
 }
-
-impl References {
-    fn remember(&mut self, seen: &Seen<'_>) {
-        for (image, versions) in seen.before {
-            for version in versions {
-                let standing = version.tags.get("goldsmith-version-state");
-                let told = seen.story.version(image, &version.number);
-                if standing.is_some_and(|it| CONDEMNED.contains(&it.as_str()))
-                    && told.is_none_or(|it| it.opened.is_none())
-                {
-                    let condemned = self.condemned.entry(image.clone()).or_default();
-                    condemned.insert(version.number.clone());
-                }
-            }
-        }
-    }
-}
-
-/// What the tags say of a version that nobody is offered, whatever speaks for it.
-const CONDEMNED: [&str; 3] = ["rejected", "revoked", "failed"];
 
 /// What a write takes away from a version.
 #[derive(Clone, Copy, Debug, PartialEq)]
