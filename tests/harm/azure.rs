@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
@@ -67,6 +68,24 @@ impl Azure {
             }
         }
         births
+    }
+
+    /// What the versions of an image became, one change after another: the number, when, and the
+    /// record; none of one that is gone.
+    pub(crate) fn versions(&self, image: &str) -> Vec<(String, DateTime<Utc>, Option<Value>)> {
+        let query = format!(
+            "SELECT key, at, record FROM azure_history
+             WHERE key LIKE '%/images/{image}/versions/%' ORDER BY sequence"
+        );
+        let history = self.rows(&query, |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<String>>(2)?))
+        });
+        let told = |(key, at, record): (String, i64, Option<String>)| {
+            let number = key.rsplit('/').next().unwrap().to_owned();
+            let record = record.map(|it| serde_json::from_str(&it).unwrap());
+            (number, DateTime::from_timestamp_nanos(at), record)
+        };
+        history.into_iter().map(told).collect()
     }
 
     /// The runs of each template, by its key.

@@ -8,6 +8,7 @@ use std::path::Path;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::azure::Azure;
+use crate::offered;
 use crate::stream::{self, Happened, IMAGES, Stream};
 
 /// An intent and what became of it.
@@ -47,6 +48,7 @@ pub(crate) fn faults(state: &Path) -> Vec<String> {
         let (found, unsettled) = intents_of(image, &stream);
         intents.extend(found);
         faults.extend(unsettled);
+        faults.extend(offered::faults(&azure, image, &stream));
     }
     faults.extend(untold(state));
     faults.extend(effects(&azure, &intents));

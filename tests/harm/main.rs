@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may fail, and may say so")]
 
 mod lot;
+mod offered;
 mod up;
 mod stream;
 mod azure;
