@@ -316,10 +316,13 @@ impl Evidence {
 
 /// The standing by the ledger, else by the tags, else by what the gallery does with it.
 fn standing(state: &State, version: &Version) -> Standing {
-    if let Some(known) = state.versions.get(&version.number)
-        && known.standing != Standing::Deleted
-    {
-        return known.standing;
+    if let Some(known) = state.versions.get(&version.number) {
+        match (known.standing, known.condemned_as) {
+            // What somebody has restored is what it was; what others write on it does not prove it.
+            (Standing::Deleted, Some(condemned)) => return condemned,
+            (Standing::Deleted, None) => {}
+            (standing, _) => return standing,
+        }
     }
     let tagged = version.tags.get(tags::STANDING).and_then(|it| it.parse().ok());
     // Whoever hid a version that is not ours has retired it.
@@ -332,9 +335,7 @@ fn standing(state: &State, version: &Version) -> Standing {
 
 /// A version is superseded when the first newer one is released.
 fn supersede(facts: &mut [VersionFacts]) {
-    let stands = |it: &&VersionFacts| {
-        !matches!(it.standing, Standing::Revoked | Standing::Rejected | Standing::Failed)
-    };
+    let stands = |it: &&VersionFacts| !it.standing.is_condemned();
     let released: Vec<(VersionNumber, DateTime<Utc>)> =
         facts.iter().filter(stands).filter_map(|it| Some((it.number, it.released_at?))).collect();
     for version in facts {

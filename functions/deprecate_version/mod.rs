@@ -3,6 +3,7 @@
 
 use arm::{Provisioning, Version};
 use chrono::TimeDelta;
+use rules::VersionNumber;
 use rules::event::{Event, Operation, Retirement};
 use rules::retention::{StillHolds, still_holds};
 use rules::standing::Standing;
@@ -47,7 +48,7 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
             let because = vec!["it is not in the gallery".to_owned()];
             return Ok(refused(visit, Retirement::Deprecate, because));
         }
-        Err(arm::Error::NotFound { .. }) => return Ok(gone(visit)),
+        Err(arm::Error::NotFound { .. }) => return Ok(gone(cx, visit)),
         Err(error) => return Err(error.into()),
     };
     wait_for_others(cx, visit, &version)?;
@@ -66,12 +67,8 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     } else {
         match rejudge(cx, visit, Retirement::Deprecate).await? {
             StillHolds::Yes { reasons } => reasons,
-            StillHolds::No { because } if is_ours && is_unanswered(visit) => {
-                // Whoever has pinned it since was told that it stays.
-                let because = because.join("; ");
-                let notice = format!("{target} was deprecated before this was known: {because}");
-                let done = is_so(cx, visit, Retirement::Deprecate, LOOK_AFTER)?;
-                return Ok(Done::Record(done.into_iter().chain(cx.notice(notice)).collect()));
+            StillHolds::No { .. } if is_ours && is_unanswered(visit) => {
+                return Ok(Done::Record(is_so(cx, visit, Retirement::Deprecate, LOOK_AFTER)?));
             }
             StillHolds::No { because } => {
                 return Ok(refused(visit, Retirement::Deprecate, because));
@@ -157,19 +154,35 @@ pub(crate) fn refused(visit: &Visit, stage: Retirement, reasons: Vec<String>) ->
     }
 }
 
-/// It is gone: by our own request whose answer was lost, or somebody else has deleted it.
-pub(crate) fn gone(visit: &Visit) -> Done {
+/// It is gone: by our own request whose answer was lost, or somebody else has deleted it. What became
+/// of any other request nobody knows then.
+pub(crate) fn gone(cx: &Context, visit: &Visit) -> Done {
     let Ok(version) = visit.version() else { return Done::Nothing };
     let target = version.to_string();
     let open = visit.state().intents.get(&target).map(|it| it.operation);
+    let is_ours = open == Some(Operation::DeleteVersion);
     let retiring = visit.state().versions.get(&version).and_then(|it| it.retiring.as_ref());
-    let reasons = match (open, retiring) {
-        (Some(Operation::DeleteVersion), Some(retiring)) => retiring.reasons.clone(),
-        _ => vec!["it was gone from the gallery".to_owned()],
+    let reasons = match retiring.filter(|_| is_ours) {
+        Some(retiring) => retiring.reasons.clone(),
+        None => vec!["it was gone from the gallery".to_owned()],
     };
-    let settled = open.map(|operation| Settled::seen(&target, operation));
+    let settled = is_ours.then(|| Settled::seen(&target, Operation::DeleteVersion));
     let deleted = Event::VersionDeleted { version, reasons };
-    Done::Record(settled.into_iter().chain([deleted]).collect())
+    let notice = came_too_late(cx, visit, version, "deleted");
+    Done::Record(settled.into_iter().chain([deleted]).chain(notice).collect())
+}
+
+/// Whoever has pinned `version` while it was being retired was told that it stays.
+pub(crate) fn came_too_late(
+    cx: &Context,
+    visit: &Visit,
+    version: VersionNumber,
+    done: &str,
+) -> Option<Event> {
+    let condemned = visit.state().versions.get(&version).is_some_and(|it| it.is_condemned());
+    let pin = visit.state().pins.get(&version).filter(|_| !condemned);
+    let pin = pin.filter(|it| it.until.is_none_or(|until| cx.now < until))?;
+    cx.notice(format!("{version} was {done}, though {} has pinned it: {}", pin.by, pin.why))
 }
 
 pub(crate) fn requested(

@@ -8,6 +8,7 @@ use rules::rings;
 use rules::state::{Retiring, Run, Stage};
 use rules::wake::Subject;
 
+use crate::deprecate_version::came_too_late;
 use crate::version_body::is_settled;
 use crate::{Context, Done, Failure, Step, Visit, receive_events, version_body};
 
@@ -145,7 +146,9 @@ async fn retirement(cx: &Context, visit: &Visit) -> Step {
     let version = match cx.arm.version(&id).await {
         Ok(version) => version,
         Err(arm::Error::NotFound { .. }) => {
-            return Ok(Done::Record(vec![Event::VersionDeleted { version: number, reasons }]));
+            let deleted = Event::VersionDeleted { version: number, reasons };
+            let notice = came_too_late(cx, visit, number, "deleted");
+            return Ok(Done::Record([deleted].into_iter().chain(notice).collect()));
         }
         Err(error) => return Err(error.into()),
     };
@@ -161,15 +164,17 @@ async fn retirement(cx: &Context, visit: &Visit) -> Step {
         standing,
         reasons: reasons.clone(),
     };
-    let event = match stage {
+    let (event, notice) = match stage {
         // Its flags are what counts: a version that is Failed may stay so for ever.
         Retirement::Deprecate if version_body::is_hidden(&version) => {
-            Event::VersionDeprecated { version: number, reasons }
+            let deprecated = Event::VersionDeprecated { version: number, reasons };
+            (deprecated, came_too_late(cx, visit, number, "deprecated"))
         }
         Retirement::Trim if done && is_at_home_only(&version) => {
-            Event::VersionTrimmed { version: number }
+            let trimmed = Event::VersionTrimmed { version: number };
+            (trimmed, came_too_late(cx, visit, number, "trimmed"))
         }
-        stage => due_again(*stage),
+        stage => (due_again(*stage), None),
     };
-    Ok(Done::Record(vec![event]))
+    Ok(Done::Record([event].into_iter().chain(notice).collect()))
 }

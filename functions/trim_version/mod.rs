@@ -22,7 +22,7 @@ pub async fn handle(cx: &Context, visit: &mut Visit) -> Step {
     let target = number.to_string();
     let version = match cx.arm.version(&id).await {
         Ok(version) => version,
-        Err(arm::Error::NotFound { .. }) => return Ok(gone(visit)),
+        Err(arm::Error::NotFound { .. }) => return Ok(gone(cx, visit)),
         Err(error) => return Err(error.into()),
     };
     wait_for_others(cx, visit, &version)?;

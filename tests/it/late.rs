@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use cli::load;
 use http::Method;
 use rules::VersionNumber;
-use rules::event::Event;
+use rules::event::{Event, Outcome};
 use seam::{Fault, Request, Response, Wire};
 use serde_json::{Value, json};
 
@@ -156,6 +156,11 @@ impl Late {
     }
 }
 
+/// Whether people are told what was done before anybody knew of the pin.
+fn is_noticed(events: &[Event]) -> bool {
+    events.iter().any(|it| matches!(it, Event::NoticeDue { text } if text.contains("pinned")))
+}
+
 fn body_says(request: &Request, method: &Method, text: &str) -> bool {
     let is_version = request.uri().path().contains("/versions/");
     let body = String::from_utf8_lossy(request.body());
@@ -196,9 +201,7 @@ async fn a_deprecation_that_was_done_is_told_though_its_version_was_pinned_since
         assert!(events.iter().any(told), "{lands:?}, tags lost {are_tags_lost}: {story}");
         assert!(!late.is_refused(&events), "{lands:?}, tags lost {are_tags_lost}: {story}");
         assert!(late.on_azure().await.unwrap().exclude_from_latest);
-        let notice =
-            |it: &Event| matches!(it, Event::NoticeDue { text } if text.contains("pinned"));
-        assert!(events.iter().any(notice), "{story}");
+        assert!(is_noticed(&events), "{story}");
     }
 }
 
@@ -216,6 +219,7 @@ async fn a_trim_that_was_done_is_told_though_its_version_was_pinned_since() {
         assert!(events.iter().any(told), "{lands:?}: {story}");
         assert!(!late.is_refused(&events), "{lands:?}: {story}");
         assert_eq!(late.on_azure().await.unwrap().target_regions.len(), 1);
+        assert!(is_noticed(&events), "{story}");
     }
 }
 
@@ -233,6 +237,32 @@ async fn a_deletion_that_was_done_is_told_though_its_version_was_pinned_since() 
         assert!(events.iter().any(told), "{lands:?}: {story}");
         assert!(!late.is_refused(&events), "{lands:?}: {story}");
         assert!(matches!(late.on_azure().await, Err(arm::Error::NotFound { .. })));
+        assert!(is_noticed(&events), "{story}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_became_of_a_change_that_was_lost_nobody_knows_when_its_version_is_gone() {
+    for is_it in [deprecates, lifts] {
+        let mut late = late(is_it, Lands::Never).await;
+        let before = late.desk.events(&late.image).await.len();
+        let id = version_id(&late.desk, &late.image, &late.version.to_string());
+        while late.desk.arm_write(Method::DELETE, &id, &json!({})).await == 409 {
+            late.desk.run_to(late.desk.now() + TimeDelta::seconds(10)).await;
+        }
+        late.desk.run_to(late.desk.now() + TimeDelta::days(1)).await;
+
+        let story = late.desk.story().await;
+        let events = late.desk.events(&late.image).await.split_off(before);
+        let number = late.version.to_string();
+        let outcomes: Vec<&Outcome> = events
+            .iter()
+            .filter_map(|it| match it {
+                Event::EffectSettled { target, outcome, .. } if *target == number => Some(outcome),
+                _ => None,
+            })
+            .collect();
+        assert!(matches!(outcomes[..], [Outcome::Unknown { .. }]), "{outcomes:?}\n{story}");
     }
 }
 

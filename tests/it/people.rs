@@ -1,12 +1,19 @@
 //! What people ask for, at the worst moments.
 
 use chrono::TimeDelta;
+use cli::load;
+use http::Method;
 use ledger::{Draft, StreamName};
+use rules::VersionNumber;
 use rules::event::Event;
 use rules::standing::Standing;
 use rules::state::Stage;
+use sandbox::estate::SoftDelete;
+use serde_json::{Value, json};
 
-use crate::desk::Desk;
+use crate::desk::{Desk, root};
+use crate::events::version_id;
+use crate::spoiled::Spoil;
 
 async fn until(desk: &mut Desk, image: &str, what: impl Fn(&Event) -> bool) {
     for _ in 0..20_000 {
@@ -19,7 +26,7 @@ async fn until(desk: &mut Desk, image: &str, what: impl Fn(&Event) -> bool) {
 }
 
 /// Whether Azure hides the version, whichever of its flags wins.
-async fn is_hidden(desk: &Desk, image: &str, version: rules::VersionNumber) -> bool {
+async fn is_hidden(desk: &Desk, image: &str, version: VersionNumber) -> bool {
     let id = arm::GalleryId::from(&desk.catalog.gallery).definition(image).version(version);
     let version = desk.arm().version(&id).await.unwrap();
     let regions = version.target_regions.iter();
@@ -202,4 +209,91 @@ async fn a_version_that_was_deleted_and_is_back_can_be_taken_back() {
     assert!(is_hidden(&desk, image, version).await, "{}", desk.story().await);
     let state = desk.state(&image.parse().unwrap()).await;
     assert_eq!(state.versions[&version].standing, Standing::Revoked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_was_taken_back_is_hidden_again_whichever_flag_offers_it() {
+    for as_a_whole in [true, false] {
+        let mut back = TakenBack::on_a_desk().await;
+
+        back.is_offered(as_a_whole, json!({})).await;
+        back.desk.run_to(back.desk.now() + TimeDelta::hours(7)).await;
+
+        assert!(back.is_hidden().await, "{}", back.desk.story().await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_was_taken_back_is_hidden_again_when_somebody_restores_it_and_offers_it() {
+    let mut back = TakenBack::on_a_desk().await;
+    let (image, version) = (back.image, back.version);
+    let gone = |it: &Event| matches!(it, Event::VersionDeleted { version: v, .. } if *v == version);
+    until(&mut back.desk, image, gone).await;
+
+    let body = json!({ "location": "westeurope", "properties": {} });
+    assert_eq!(back.desk.arm_write(Method::PUT, &back.id(), &body).await, 200);
+    back.desk.run_to(back.desk.now() + TimeDelta::minutes(20)).await;
+    back.is_offered(true, json!({ "owner": "another" })).await;
+    back.desk.run_to(back.desk.now() + TimeDelta::hours(7)).await;
+
+    assert!(back.is_hidden().await, "{}", back.desk.story().await);
+    let state = back.desk.state(&image.parse().unwrap()).await;
+    assert_eq!(state.versions[&version].standing, Standing::Revoked);
+}
+
+/// A version that somebody has taken back, and that is hidden.
+struct TakenBack {
+    desk: Desk,
+    image: &'static str,
+    version: VersionNumber,
+}
+
+impl TakenBack {
+    async fn on_a_desk() -> TakenBack {
+        let image = "ubuntu-2204-base";
+        let mut loaded = load::catalog(&root().join("examples/catalog")).unwrap();
+        loaded.catalog.images.retain(|it| it.name.as_str() == image);
+        loaded.catalog.images[0].retention.delete_after_days = 1;
+        let mut estate = load::estate(&root().join("examples/estate.yaml")).unwrap();
+        let kept = SoftDelete { retention_days: 7, grace_days: 1 };
+        estate.galleries[0].soft_delete = Some(kept);
+        let mut desk = Desk::of(loaded, &estate, Spoil::default()).await;
+        until(&mut desk, image, |it| matches!(it, Event::RunReleased { .. })).await;
+        let state = desk.state(&image.parse().unwrap()).await;
+        let version = *state.newest_run().unwrap().0;
+        let body = format!(r#"{{"version":"{version}","why":"a key leaked"}}"#);
+        assert_eq!(desk.ask(&format!("images/{image}/revoke"), &body).await, 202);
+        desk.run_to(desk.now() + TimeDelta::hours(1)).await;
+        let back = TakenBack { desk, image, version };
+        assert!(back.is_hidden().await);
+        back
+    }
+
+    /// Somebody offers it, as a whole or in every region, and writes `tags` over its own.
+    async fn is_offered(&mut self, as_a_whole: bool, tags: Value) {
+        let id = arm::GalleryId::from(&self.desk.catalog.gallery).definition(self.image);
+        let before = self.desk.arm().version(&id.version(self.version)).await.unwrap();
+        let regions = before.target_regions.iter().map(|it| {
+            let (name, replicas) = (&it.region, it.replicas);
+            json!({ "name": name, "regionalReplicaCount": replicas, "excludeFromLatest": as_a_whole })
+        });
+        let regions: Vec<Value> = regions.collect();
+        let profile = json!({ "targetRegions": regions, "excludeFromLatest": !as_a_whole });
+        let mut body = json!({ "properties": { "publishingProfile": profile } });
+        if tags != json!({}) {
+            body["tags"] = tags;
+        }
+        let status = self.desk.arm_write(Method::PATCH, &self.id(), &body).await;
+        assert!([200, 202].contains(&status), "{status}");
+        self.desk.run_to(self.desk.now() + TimeDelta::minutes(10)).await;
+        assert!(!self.is_hidden().await);
+    }
+
+    async fn is_hidden(&self) -> bool {
+        is_hidden(&self.desk, self.image, self.version).await
+    }
+
+    fn id(&self) -> String {
+        version_id(&self.desk, self.image, &self.version.to_string())
+    }
 }

@@ -163,7 +163,7 @@ fn told_of(version: &Version) -> Vec<String> {
     }
     told.extend(version.base.as_ref().map(|it| format!("from {}", it.version())));
     told.extend(version.why.clone());
-    let ended = version.standing == Standing::Deleted || version.condemned_at.is_some();
+    let ended = version.standing == Standing::Deleted || version.is_condemned();
     if ended || version.deprecated_at.is_some() {
         told.extend(version.reasons.iter().cloned());
     }

@@ -209,7 +209,8 @@ fn is_offered_unproven(version: &VersionFacts) -> bool {
             | Standing::Failed
             | Standing::Revoked
     );
-    let offered = version.regions.values().any(|region| !region.excluded);
+    // Whichever flag wins: that of the version as a whole, or the region's own.
+    let offered = !version.hidden || version.regions.values().any(|region| !region.excluded);
     // What a person has taken back nobody is offered, whoever made it.
     let may_hide = version.ours || version.standing == Standing::Revoked;
     unproven && offered && may_hide && !version.in_a_run

@@ -42,6 +42,11 @@ impl Standing {
         Standing::Deleted,
     ];
 
+    /// True when nobody may get such a version: rejected, failed or taken back.
+    pub const fn is_condemned(self) -> bool {
+        matches!(self, Standing::Rejected | Standing::Failed | Standing::Revoked)
+    }
+
     /// The word in tags and on screen.
     pub const fn as_str(self) -> &'static str {
         match self {

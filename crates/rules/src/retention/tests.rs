@@ -41,7 +41,7 @@ fn standing(text: &str, standing: Standing) -> VersionFacts {
         provisioned: Provisioned::Succeeded,
         standing,
         in_a_run: false,
-        hidden: false,
+        hidden: standing != Standing::Released,
         regions: [(region("westeurope"), there), (region("northeurope"), there)].into(),
         published_at: None,
         released_at: None,

@@ -159,9 +159,8 @@ impl State {
                 }
                 self.end(*version, stamp);
                 let known = self.version_mut(*version);
-                known.standing = Standing::Rejected;
+                known.condemn(Standing::Rejected);
                 known.gate_passed = false;
-                known.condemned_at = Some(stamp.at);
                 known.reasons = reasons.clone();
                 // Hidden everywhere, whatever a ring has lifted, and its tags say why.
                 known.retiring = Some(hide_now(reasons.clone(), stamp));

@@ -46,8 +46,7 @@ impl State {
         if !known.released_at.is_empty() {
             return;
         }
-        known.standing = Standing::Failed;
-        known.condemned_at = Some(stamp.at);
+        known.condemn(Standing::Failed);
         if there {
             known.retiring = Some(hide_now(reasons, stamp));
         }
@@ -70,9 +69,8 @@ impl State {
     pub(super) fn revoke(&mut self, version: VersionNumber, reason: String, stamp: Stamp) {
         self.end(version, stamp);
         let known = self.version_mut(version);
-        known.standing = Standing::Revoked;
+        known.condemn(Standing::Revoked);
         known.gate_passed = false;
-        known.condemned_at = Some(stamp.at);
         known.reasons = vec![reason.clone()];
         known.retiring = Some(hide_now(vec![reason], stamp));
     }

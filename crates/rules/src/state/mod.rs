@@ -181,8 +181,10 @@ pub struct Version {
     /// When each region began to offer it.
     pub released_at: BTreeMap<Region, DateTime<Utc>>,
     pub deprecated_at: Option<DateTime<Utc>>,
-    /// When it was rejected, failed or revoked.
-    pub condemned_at: Option<DateTime<Utc>>,
+    /// Rejected, failed or revoked, once it was that; also when it is deleted since, for somebody may
+    /// restore it.
+    #[serde(default)]
+    pub condemned_as: Option<Standing>,
     pub reasons: Vec<String>,
     /// The gate under which it was judged passed it.
     pub gate_passed: bool,
@@ -321,7 +323,13 @@ pub enum Claim {
 impl Version {
     /// True when nobody may get it: rejected, failed or taken back.
     pub fn is_condemned(&self) -> bool {
-        matches!(self.standing, Standing::Rejected | Standing::Failed | Standing::Revoked)
+        self.standing.is_condemned()
+    }
+
+    /// Nobody may get it any more.
+    fn condemn(&mut self, standing: Standing) {
+        self.standing = standing;
+        self.condemned_as = Some(standing);
     }
 
     /// True when nothing is owed to it any more, unless a sweep still meets it.

@@ -110,7 +110,7 @@ impl Version {
             opened_at: None,
             released_at: Default::default(),
             deprecated_at: None,
-            condemned_at: None,
+            condemned_as: standing.is_condemned().then_some(standing),
             reasons: Vec::new(),
             gate_passed: false,
             report: None,

@@ -35,6 +35,10 @@ impl State {
         if known.retiring.as_ref().is_some_and(|it| it.stage != stage || !it.requested) {
             return Err("it is being retired");
         }
+        // Somebody has restored it, and that does not make it any better.
+        if let (Standing::Deleted, Some(as_before)) = (known.standing, known.condemned_as) {
+            known.standing = as_before;
+        }
         let reasons = reasons.to_vec();
         // Due again, since what was asked for has not come: each time later than before.
         let tries = known.retiring.as_ref().map_or(0, |it| it.tries + 1);

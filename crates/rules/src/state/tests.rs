@@ -388,6 +388,20 @@ fn a_version_that_was_there_before_is_known_by_the_standing_it_was_judged_with()
 }
 
 #[test]
+fn a_version_that_nobody_may_get_is_no_better_when_somebody_has_restored_it() {
+    let (version, standing) = (number("0.9.0"), Standing::Rejected);
+    let due = |stage, standing| Event::RetirementDue { version, stage, standing, reasons: vec![] };
+    let deleted = story()
+        .then(due(Retirement::Delete, standing))
+        .then(Event::VersionDeleted { version, reasons: Vec::new() });
+    assert_eq!(deleted.state.versions[&version].standing, Standing::Deleted);
+
+    // Whatever the tags say that somebody else has written on it.
+    let again = deleted.then(due(Retirement::Deprecate, Standing::Released));
+    assert_eq!(again.state.versions[&version].standing, Standing::Rejected);
+}
+
+#[test]
 fn what_is_asked_of_a_version_in_vain_is_asked_ever_later_and_at_least_daily() {
     let version = number("0.9.0");
     let (stage, standing) = (Retirement::Trim, Standing::Deprecated);

@@ -50,7 +50,8 @@ proptest! {
             );
             if stage == Retirement::Deprecate && unproven {
                 let revoked = version.standing == Standing::Revoked;
-                let offered = version.regions.values().any(|it| !it.excluded);
+                let in_regions = version.regions.values().any(|it| !it.excluded);
+                let offered = in_regions || !version.hidden;
                 prop_assert!(offered || revoked);
                 prop_assert!(!version.in_a_run && (version.ours || policy.adopt || revoked));
                 continue;

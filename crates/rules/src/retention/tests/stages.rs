@@ -251,18 +251,15 @@ fn reasons_do_not_change_from_day_to_day() {
 fn a_version_of_another_maker_that_a_person_has_taken_back_is_hidden_again_and_no_more() {
     let mut revoked = standing("1.0.0", Standing::Revoked).deprecated_on("2026-01-01");
     revoked.ours = false;
-    let mut offered = revoked.clone();
-    for region in offered.regions.values_mut() {
-        region.excluded = false;
-    }
-    for region in revoked.regions.values_mut() {
-        region.excluded = true;
-    }
+    let mut in_regions = revoked.clone();
+    in_regions.regions.values_mut().for_each(|it| it.excluded = false);
+    let as_a_whole = VersionFacts { hidden: false, ..revoked.clone() };
     let policy = Retention { adopt: false, ..policy() };
     let stage = |version: VersionFacts| {
         judge(&policy, &gallery([version, released("1.1.0")]))[&number("1.0.0")].stage()
     };
 
-    assert_eq!(stage(offered), Some(Retirement::Deprecate));
+    assert_eq!(stage(in_regions), Some(Retirement::Deprecate));
+    assert_eq!(stage(as_a_whole), Some(Retirement::Deprecate));
     assert_eq!(stage(revoked), None, "it is not ours to delete");
 }
