@@ -222,17 +222,29 @@ impl World {
         }
         let Some((image, number)) = self.any_version(of) else { return };
         let id = format!("{}/versions/{number}", self.definition(&image));
-        match chance.place(4) {
+        match chance.place(5) {
             0 => self.stranger("DELETE", &id, None).await,
             1 => {
                 let tags = json!({ "somebody": "else" });
                 self.stranger("PATCH", &id, Some(json!({ "tags": tags }))).await;
             }
+            // The flag of the version as a whole alone.
+            2 => {
+                let profile = json!({ "excludeFromLatest": chance.happens(0.3) });
+                let body = json!({ "properties": { "publishingProfile": profile } });
+                self.stranger("PATCH", &id, Some(body)).await;
+            }
             _ => {
                 let regions = &REGIONS[..1 + chance.place(REGIONS.len())];
                 let regions: Vec<_> = regions
                     .iter()
-                    .map(|it| json!({ "name": it, "regionalReplicaCount": 1 }))
+                    .map(|it| {
+                        let mut region = json!({ "name": it, "regionalReplicaCount": 1 });
+                        if chance.happens(0.5) {
+                            region["excludeFromLatest"] = json!(chance.happens(0.5));
+                        }
+                        region
+                    })
                     .collect();
                 // Whoever offers an unproven version by hand, or takes a region away, has done it,
                 // not we.

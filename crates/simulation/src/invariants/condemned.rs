@@ -1,19 +1,32 @@
-//! The versions from before the ledger whose tags have once said that nobody is to be offered them.
-//! Somebody else may have written others since: whoever has read the first ones hides the version.
+//! The versions from before the ledger whose tags say that nobody is to be offered them. Somebody else
+//! may write others: whoever has read the first ones hides the version, and once it is in the ledger
+//! that stays so.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::Seen;
+use chrono::{DateTime, Utc};
+
+use super::{PATIENCE, Seen};
 
 /// What the tags say of such a version.
 const STANDINGS: [&str; 3] = ["rejected", "revoked", "failed"];
 
 /// Images and versions.
 #[derive(Debug, Default)]
-pub(super) struct Condemned(BTreeSet<(String, String)>);
+pub(super) struct Condemned {
+    /// When the tags last said so.
+    tagged: BTreeMap<(String, String), DateTime<Utc>>,
+    /// Those of which the ledger says so.
+    recorded: BTreeSet<(String, String)>,
+}
 
 impl Condemned {
     pub(super) fn remember(&mut self, seen: &Seen<'_>) {
+        for fact in seen.facts().filter(|it| it.name == "retirementDue") {
+            if STANDINGS.contains(&fact.text("standing")) {
+                self.recorded.insert((fact.stream.to_owned(), fact.version().to_owned()));
+            }
+        }
         for (image, versions) in seen.before {
             for version in versions {
                 let standing = version.tags.get("goldsmith-version-state");
@@ -21,13 +34,15 @@ impl Condemned {
                 if standing.is_some_and(|it| STANDINGS.contains(&it.as_str()))
                     && told.is_none_or(|it| it.opened.is_none())
                 {
-                    self.0.insert((image.clone(), version.number.clone()));
+                    self.tagged.insert((image.clone(), version.number.clone()), seen.now);
                 }
             }
         }
     }
 
-    pub(super) fn contains(&self, named: &(String, String)) -> bool {
-        self.0.contains(named)
+    /// Whether nobody is to get it, or was to when a step may have read it that is still under way.
+    pub(super) fn contains(&self, named: &(String, String), now: DateTime<Utc>) -> bool {
+        self.recorded.contains(named)
+            || self.tagged.get(named).is_some_and(|at| now - *at < PATIENCE)
     }
 }

@@ -25,6 +25,8 @@ struct Begun {
     at: DateTime<Utc>,
     /// The entries that want a step of it.
     seqs: BTreeSet<u64>,
+    /// Azure has been asked for it.
+    asked: bool,
 }
 
 impl Invariant for Ends {
@@ -36,8 +38,15 @@ impl Invariant for Ends {
         for fact in seen.facts() {
             let (seq, at) = (fact.entry.seq, fact.entry.at);
             if let Some(what) = begun(&fact) {
-                let seqs = BTreeSet::from([seq]);
-                self.open.insert((fact.stream.to_owned(), what), Begun { at, seqs });
+                let of = (fact.stream.to_owned(), what);
+                // A sweep that begins it has found that nobody does anything.
+                if fact.name == "retirementDue"
+                    && let Some(begun) = self.open.get(&of).filter(|it| !it.asked)
+                {
+                    let (stream, what) = of;
+                    return Err(format!("{stream}: {what:?} was begun {}, and is again", begun.at));
+                }
+                self.open.insert(of, Begun { at, seqs: BTreeSet::from([seq]), asked: false });
             }
             if let Some(what) = ended(&fact) {
                 self.open.remove(&(fact.stream.to_owned(), what));
@@ -47,10 +56,17 @@ impl Invariant for Ends {
                 && let Some(begun) = self.open.get_mut(&(fact.stream.to_owned(), retirement))
             {
                 begun.seqs.insert(seq);
+                begun.asked = true;
             }
             if fact.name == "stepFailed" {
                 self.open.retain(|(stream, what), begun| {
-                    *stream != fact.stream || !is_given_up(what, begun, &fact)
+                    if *stream != fact.stream || !is_given_up(what, begun, &fact) {
+                        return true;
+                    }
+                    // That nobody gets what is condemned is never given up, but tried again later.
+                    begun.seqs.insert(seq);
+                    begun.asked = false;
+                    is_condemned(seen, stream, what)
                 });
             }
         }
@@ -84,7 +100,10 @@ impl Invariant for Ends {
 /// What an event begins.
 fn begun(fact: &Fact<'_>) -> Option<What> {
     match fact.name {
-        "retirementDue" => Some(What::Retirement(fact.version().to_owned())),
+        // Nobody is to get what is condemned, from that entry on.
+        "retirementDue" | "versionRevoked" | "imageRejected" => {
+            Some(What::Retirement(fact.version().to_owned()))
+        }
         "childrenDue" => Some(What::Children(fact.version().to_owned())),
         "noticeDue" => Some(What::Notice(fact.entry.seq)),
         _ => None,
@@ -101,6 +120,11 @@ fn ended(fact: &Fact<'_>) -> Option<What> {
         "peopleTold" => Some(What::Notice(fact.body["seq"].as_u64()?)),
         _ => None,
     }
+}
+
+fn is_condemned(seen: &Seen<'_>, stream: &str, what: &What) -> bool {
+    let What::Retirement(number) = what else { return false };
+    seen.story.version(stream, number).is_some_and(|it| it.condemned.is_some())
 }
 
 /// Whether a step of it can never succeed.

@@ -53,7 +53,7 @@ impl Invariant for Good {
                     // A person may condemn it at the very moment at which we write.
                     let told = seen.story.version(&named.0, &named.1);
                     let condemned = told.is_some_and(|it| it.condemned.is_some())
-                        || self.condemned.contains(named);
+                        || self.condemned.contains(named, seen.now);
                     let by_us = written.as_ref() == Some(named) && !condemned;
                     let lost = Lost { at: seen.now, since: *since, by_us };
                     self.lost.insert((named.clone(), region.clone()), lost);

@@ -35,7 +35,7 @@ impl Invariant for References {
         let Some((_, intent)) = seen.story.intent_of(write) else { return Ok(()) };
         let Some(loses) = loses(seen, &image, write, before, after) else { return Ok(()) };
         let named = (image, number);
-        if loses == Loses::Offer && self.condemned.contains(&named) {
+        if loses == Loses::Offer && self.condemned.contains(&named, seen.now) {
             return Ok(());
         }
         let (image, number) = named;
