@@ -108,12 +108,18 @@ fn intent(
     }
 }
 
-/// True when the version carries the flags of `intent`, region by region; regions may be more.
+/// True when the version carries the flags of `intent`, region by region; regions may be more. Where
+/// somebody else has left a region without a flag of its own, that hides nothing, and offers nothing
+/// that is hidden as a whole.
 pub fn carries(version: &Version, intent: &VersionIntent) -> bool {
+    let carries = |flag: Option<bool>, wanted: bool| match flag {
+        Some(flag) => flag == wanted,
+        None => !wanted && !version.exclude_from_latest,
+    };
     let same = |wanted: &RegionIntent| {
         version.target_regions.iter().any(|it| {
             it.region == wanted.region
-                && it.exclude_from_latest.unwrap_or(false) == wanted.exclude_from_latest
+                && carries(it.exclude_from_latest, wanted.exclude_from_latest)
         })
     };
     version.exclude_from_latest == intent.exclude_from_latest && intent.regions.iter().all(same)

@@ -241,6 +241,52 @@ async fn a_version_that_was_taken_back_is_hidden_again_when_somebody_restores_it
     assert_eq!(state.versions[&version].standing, Standing::Revoked);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_ring_whose_regions_somebody_left_without_a_flag_gets_one_before_it_counts_as_released() {
+    let image = "ubuntu-2204-base";
+    let mut loaded = load::catalog(&root().join("examples/catalog")).unwrap();
+    loaded.catalog.images.retain(|it| it.name.as_str() == image);
+    // A ring in the middle: with the last one the flag of the whole changes too.
+    let rings = &mut loaded.catalog.images[0].rings;
+    let mut last = rings[1].clone();
+    (last.name, last.regions) = ("last".to_owned(), vec![rings[1].regions.pop().unwrap()]);
+    rings.push(last);
+    let estate = load::estate(&root().join("examples/estate.yaml")).unwrap();
+    let mut desk = Desk::of(loaded, &estate, Spoil::default()).await;
+    until(&mut desk, image, |it| matches!(it, Event::RingReleased { ring: 0, .. })).await;
+    let state = desk.state(&image.parse().unwrap()).await;
+    let run = state.releasing.as_ref().unwrap();
+    let (number, ring) = (run.version, run.plan[1].regions.clone());
+    let id = arm::GalleryId::from(&desk.catalog.gallery).definition(image).version(number);
+    let version = desk.arm().version(&id).await.unwrap();
+    let regions = version.target_regions.iter();
+    let regions: Vec<Value> = regions
+        .map(|it| {
+            let (name, replicas) = (&it.region, it.replicas);
+            let mut region = json!({ "name": name, "regionalReplicaCount": replicas });
+            if !ring.contains(name) {
+                region["excludeFromLatest"] = json!(it.exclude_from_latest);
+            }
+            region
+        })
+        .collect();
+    let profile = json!({ "targetRegions": regions, "excludeFromLatest": true });
+    let body = json!({ "properties": { "publishingProfile": profile } });
+    let status = desk.arm_write(Method::PATCH, &id.to_string(), &body).await;
+    assert!([200, 202].contains(&status), "{status}");
+    desk.run_to(desk.now() + TimeDelta::minutes(10)).await;
+    let version = desk.arm().version(&id).await.unwrap();
+    let of_ring = |it: &&arm::TargetRegion| ring.contains(&it.region);
+    let mut left = version.target_regions.iter().filter(of_ring);
+    assert!(left.all(|it| it.exclude_from_latest.is_none()));
+
+    until(&mut desk, image, |it| matches!(it, Event::RingReleased { ring: 1, .. })).await;
+
+    let version = desk.arm().version(&id).await.unwrap();
+    let mut released = version.target_regions.iter().filter(of_ring);
+    assert!(released.all(|it| it.exclude_from_latest == Some(false)), "{version:?}");
+}
+
 /// A version that somebody has taken back, and that is hidden.
 struct TakenBack {
     desk: Desk,

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use sandbox::azure::SeenVersion;
+use sandbox::estate::UnsetFlag;
 use serde_json::Value;
 
 use super::story::{CLOCKS, Intent, Target, Version, target};
@@ -77,10 +78,10 @@ fn is_so(seen: &Seen<'_>, fact: &Fact<'_>) -> Result<(), String> {
     };
     let regions = fact.body["regions"].as_array().into_iter().flatten();
     let mut regions = regions.filter_map(Value::as_str);
-    // Somebody else may have offered it in their own way, with the global flag alone.
-    let shown = |it: &str| {
-        version.regions.get(it).is_some_and(|it| !it.excluded.unwrap_or(version.excluded))
-    };
+    // Somebody else may have offered it in their own way, with the global flag alone; and where Azure
+    // calls a flag false that was never sent, a step cannot tell that from one that was.
+    let whole = version.excluded && seen.estate.variants.unset_flag != UnsetFlag::False;
+    let shown = |it: &str| version.regions.get(it).is_some_and(|it| !it.excluded.unwrap_or(whole));
     match regions.find(|it| !shown(it)) {
         Some(region) => Err(format!("{image} {number} is called released in {region}, and is not")),
         None => Ok(()),
