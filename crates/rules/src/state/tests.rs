@@ -1,15 +1,17 @@
 //! The walk of an image, as its state sees it.
 
 use chrono::TimeDelta;
-use proptest::prelude::*;
 
 use super::*;
 use crate::catalog::Moment;
 use crate::event::{Event, Outcome};
 use crate::wake::{Function, Subject};
 
+mod any_order;
 mod endings;
 mod holds;
+mod retiring;
+mod waking;
 
 /// A stream in the making: each call is an entry of its own, a minute after the one before.
 #[derive(Clone)]
@@ -325,100 +327,6 @@ fn an_intent_that_no_step_comes_back_to_is_forgotten() {
 }
 
 #[test]
-fn what_is_overdue_is_woken_under_a_higher_generation_and_the_old_chain_is_dropped() {
-    let story = story().triggered(0).opened("1.0.0").built("1.0.0");
-    let task = story.state.wants()[0].task.clone();
-    assert_eq!(story.state.overdue(task.due + task.function.patience()), []);
-    let late = task.due + task.function.patience() + TimeDelta::seconds(1);
-    assert_eq!(story.state.overdue(late).len(), 1);
-
-    let (seq, function) = (task.seq, task.function);
-    let woken = story.then(Event::RunWoken { seq, function, generation: 1 });
-    assert!(woken.state.wanted(seq, function, 0).is_none());
-    assert!(woken.state.wanted(seq, function, 1).is_some());
-    let lower = Event::RunWoken { seq, function, generation: 1 };
-    assert!(woken.try_then(&[lower]).is_err());
-}
-
-#[test]
-fn what_is_due_and_not_overdue_is_unanswered_after_ten_minutes() {
-    let story = story().triggered(0).opened("1.0.0").built("1.0.0");
-    let task = story.state.wants()[0].task.clone();
-    let (second, patience) = (TimeDelta::seconds(1), task.function.patience());
-    let unanswered = |after: TimeDelta| story.state.unanswered(task.due + after).len();
-
-    assert_eq!(unanswered(TimeDelta::minutes(10)), 0, "it may be at work");
-    assert_eq!(unanswered(TimeDelta::minutes(10) + second), 1);
-    assert_eq!(unanswered(patience), 1);
-    assert_eq!(unanswered(patience + second), 0, "then it is woken");
-}
-
-#[test]
-fn a_message_that_was_overtaken_sends_what_was_made_since_and_not_all_that_is_owed() {
-    let story = story().triggered(0).opened("1.0.0").replicated("1.0.0");
-    let due = |minor| Event::RetirementDue {
-        version: number(&format!("0.{minor}.0")),
-        stage: Retirement::Deprecate,
-        standing: Standing::Released,
-        reasons: Vec::new(),
-    };
-    let story = (0..50).fold(story, |story, minor| story.then(due(minor)));
-    let seq = story.seq;
-    let newer = story.then(due(50));
-
-    let made = newer.state.made_since(seq, newer.now);
-    assert_eq!(made.iter().map(|it| it.task.seq).collect::<Vec<_>>(), [seq + 1], "of 53 wishes");
-    let later = newer.now + TimeDelta::minutes(11);
-    assert!(newer.state.made_since(seq, later).is_empty(), "look_again sends it");
-    assert!(newer.state.unanswered(later).iter().any(|it| it.task.seq == seq + 1));
-}
-
-#[test]
-fn a_version_that_was_there_before_is_known_by_the_standing_it_was_judged_with() {
-    let version = number("0.9.0");
-    let story = story().then(Event::RetirementDue {
-        version,
-        stage: Retirement::Delete,
-        standing: Standing::Deprecated,
-        reasons: Vec::new(),
-    });
-
-    assert_eq!(story.state.versions[&version].standing, Standing::Deprecated);
-    assert_eq!(story.wants(), [Function::DeleteVersion]);
-}
-
-#[test]
-fn a_version_that_nobody_may_get_is_no_better_when_somebody_has_restored_it() {
-    let (version, standing) = (number("0.9.0"), Standing::Rejected);
-    let due = |stage, standing| Event::RetirementDue { version, stage, standing, reasons: vec![] };
-    let deleted = story()
-        .then(due(Retirement::Delete, standing))
-        .then(Event::VersionDeleted { version, reasons: Vec::new() });
-    assert_eq!(deleted.state.versions[&version].standing, Standing::Deleted);
-
-    // Whatever the tags say that somebody else has written on it.
-    let again = deleted.then(due(Retirement::Deprecate, Standing::Released));
-    assert_eq!(again.state.versions[&version].standing, Standing::Rejected);
-}
-
-#[test]
-fn what_is_asked_of_a_version_in_vain_is_asked_ever_later_and_at_least_daily() {
-    let version = number("0.9.0");
-    let (stage, standing) = (Retirement::Trim, Standing::Deprecated);
-    let due = || Event::RetirementDue { version, stage, standing, reasons: Vec::new() };
-    let mut story = story();
-    let mut waits = Vec::new();
-    for _ in 0..12 {
-        story = story.then(due());
-        let task = story.state.wants()[0].task.clone();
-        waits.push((task.due - story.now).num_minutes());
-        story = story.then(Event::RetirementRequested { version, stage, look_at: start() });
-    }
-
-    assert_eq!(waits, [0, 5, 10, 20, 40, 80, 160, 320, 640, 1280, 1440, 1440]);
-}
-
-#[test]
 fn a_step_that_can_never_succeed_ends_what_it_was_about() {
     let story = story().triggered(0).opened("1.0.0").built("1.0.0");
     let task = story.state.wants()[0].task.clone();
@@ -431,182 +339,9 @@ fn a_step_that_can_never_succeed_ends_what_it_was_about() {
 }
 
 #[test]
-fn a_version_that_was_never_proven_is_hidden_and_that_wish_is_never_given_up() {
-    let version = number("1.0.0");
-    let story = story().triggered(0).opened("1.0.0").passed("1.0.0");
-    let failed = story.then(Event::RunFailed { version, reason: "no".to_owned() });
-    assert!(failed.wants().contains(&Function::DeprecateVersion));
-
-    let wish = failed.state.versions[&version].retiring.as_ref().unwrap().task.clone();
-    let (seq, function) = (wish.seq, wish.function);
-    let again = failed.then(Event::StepFailed { seq, function, reason: "forbidden".to_owned() });
-    let retiring = again.state.versions[&version].retiring.as_ref().unwrap();
-    assert_eq!(retiring.task.due, again.now + TimeDelta::minutes(30));
-}
-
-#[test]
-fn a_rejected_version_that_could_not_be_deleted_is_hidden_instead() {
-    let version = number("0.9.0");
-    let (stage, standing) = (Retirement::Delete, Standing::Rejected);
-    let due = Event::RetirementDue { version, stage, standing, reasons: Vec::new() };
-    let story = story().then(due);
-    let wish = story.state.wants()[0].task.clone();
-    let (seq, function) = (wish.seq, wish.function);
-    let given_up = story.then(Event::StepFailed { seq, function, reason: "no policy".to_owned() });
-    assert!(given_up.wants().contains(&Function::DeprecateVersion));
-
-    let (stage, look_at) = (Retirement::Deprecate, given_up.now);
-    let hidden = given_up
-        .then(Event::RetirementRequested { version, stage, look_at })
-        .then(Event::VersionDeprecated { version, reasons: Vec::new() });
-    assert!(hidden.state.wants().is_empty(), "{:?}", hidden.state.wants());
-}
-
-#[test]
 fn a_snapshot_holds_the_whole_state() {
     let story = story().triggered(0).opened("1.0.0").replicated("1.0.0").triggered(3);
     let json = serde_json::to_string(&story.state).unwrap();
 
     assert_eq!(serde_json::from_str::<State>(&json).unwrap(), story.state);
-}
-
-/// Every event that can be made up of a few values, right or wrong.
-fn any_event() -> impl Strategy<Value = Event> {
-    let version = prop::sample::select(vec![number("1.0.0"), number("1.1.0")]);
-    let at = (0_i64..4).prop_map(|it| start() + TimeDelta::hours(it));
-    (version, at, 0_usize..3, 0_usize..30).prop_map(|(version, look_at, ring, which)| {
-        let text = String::new;
-        match which {
-            0 => Event::ImageAdopted {},
-            1 | 2 => Event::TriggerAccepted { trigger: schedule(ring as i64) },
-            3 | 4 => Event::RunOpened {
-                version,
-                triggers: vec![schedule(ring as i64).id()],
-                why: text(),
-                base: PinnedBase::Platform { version: text() },
-                spec: text(),
-                template: version.to_string(),
-            },
-            5 => Event::TemplateRequested { version, look_at },
-            6 => Event::BuildStarted { version, look_at },
-            7 => Event::ImageBuilt { version, minutes: 1, staging_group: None },
-            8 => Event::BuildFailed {
-                version,
-                reason: text(),
-                published: false,
-                staging_group: None,
-            },
-            9 => Event::ScanRequested { version, report: text(), due_by: look_at },
-            10 => Event::ImageScanned {
-                version,
-                report: text(),
-                scanner: text(),
-                findings: Default::default(),
-            },
-            11 => Event::ScanMissing { version, because: text() },
-            12 => Event::GatePassed {
-                version,
-                reasons: Vec::new(),
-                plan: vec![ring_of("one"), ring_of("two")],
-            },
-            13 => Event::ImageRejected { version, reasons: Vec::new() },
-            14 => Event::RunSuperseded { version, by: version },
-            15 => Event::ReplicationRequested { version, look_at },
-            16 => Event::VersionReplicated { version, regions: Vec::new() },
-            17 => Event::ReleaseRequested { version, ring, look_at },
-            18 => Event::RingReleased { version, ring, name: text(), regions: Vec::new() },
-            19 => Event::RunReleased { version },
-            20 => Event::RunFailed { version, reason: text() },
-            21 => Event::VersionRevoked { version, by: text(), why: text() },
-            22 => Event::ReleasePaused { version, ring, because: text(), until: None },
-            23 => Event::ApprovalGranted { version, ring, by: text() },
-            24 => Event::BuildTidied { version },
-            25 | 26 => {
-                let stage = [Retirement::Deprecate, Retirement::Trim, Retirement::Delete][ring];
-                let standing = [Standing::Released, Standing::Deprecated, Standing::Rejected][ring];
-                Event::RetirementDue { version, stage, standing, reasons: Vec::new() }
-            }
-            27 => {
-                let stage = [Retirement::Deprecate, Retirement::Trim, Retirement::Delete][ring];
-                Event::RetirementRequested { version, stage, look_at }
-            }
-            // Which wish it is about depends on what is owed by then.
-            28 => Event::StepFailed { seq: 0, function: Function::ReceiveEvents, reason: text() },
-            _ => Event::VersionDeprecated { version, reasons: Vec::new() },
-        }
-    })
-}
-
-fn ring_of(name: &str) -> PlannedRing {
-    ring(name, "westeurope", 1)
-}
-
-proptest! {
-    /// Whatever happens in whatever order, and with every wrong move refused: no two runs share a
-    /// slot, every open run either wants a step or waits for a person, every accepted trigger is
-    /// accounted for, no version that was not passed is released, and a retirement wants the step of
-    /// its own stage.
-    #[test]
-    fn nothing_is_lost_or_doubled_in_any_order(events in prop::collection::vec(any_event(), 1..80)) {
-        let mut story = story();
-        let mut accepted = std::collections::BTreeSet::new();
-        let mut served = std::collections::BTreeSet::new();
-        for mut event in events {
-            if let Event::StepFailed { seq, function, .. } = &mut event
-                && let Some(wish) = story.state.wants().into_iter().find(|it| {
-                    matches!(it.subject, Subject::Opening | Subject::Run(_) | Subject::Retirement(_))
-                })
-            {
-                (*seq, *function) = (wish.task.seq, wish.task.function);
-            }
-            let Ok(next) = story.try_then(std::slice::from_ref(&event)) else { continue };
-            match event {
-                Event::TriggerAccepted { trigger } => {
-                    prop_assert!(accepted.insert(trigger.id()));
-                }
-                Event::RunOpened { triggers, .. } => {
-                    for id in triggers {
-                        prop_assert!(served.insert(id), "two runs serve one trigger");
-                    }
-                }
-                _ => {}
-            }
-            story = next;
-
-            let state = &story.state;
-            for run in state.runs() {
-                let paused = matches!(run.stage, Stage::Paused { .. });
-                prop_assert_eq!(run.task.is_none(), paused || run.stage_is_past_the_last_ring());
-            }
-            let waiting: std::collections::BTreeSet<_> =
-                state.pending.iter().map(Trigger::id).collect();
-            prop_assert_eq!(&accepted, &served.union(&waiting).cloned().collect());
-            if !state.pending.is_empty() && state.building.is_none() {
-                prop_assert!(state.opening.is_some(), "triggers wait and nobody opens a run");
-            }
-            for version in state.versions.values() {
-                if let Some(retiring) = &version.retiring {
-                    let step = match retiring.stage {
-                        _ if retiring.requested => Function::FollowVersion,
-                        Retirement::Deprecate => Function::DeprecateVersion,
-                        Retirement::Trim => Function::TrimVersion,
-                        Retirement::Delete => Function::DeleteVersion,
-                    };
-                    prop_assert_eq!(retiring.task.function, step);
-                }
-                if version.standing == Standing::Released {
-                    prop_assert!(version.gate_passed || version.opened_at.is_none());
-                }
-                if version.standing == Standing::Revoked {
-                    prop_assert!(version.retiring.is_some() || version.deprecated_at.is_some());
-                }
-            }
-        }
-    }
-}
-
-impl Run {
-    fn stage_is_past_the_last_ring(&self) -> bool {
-        matches!(self.stage, Stage::Replicated { ring, .. } if ring >= self.plan.len())
-    }
 }
