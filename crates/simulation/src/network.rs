@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use crate::bad_days::BadDays;
 use crate::fault::{Faults, Kind};
 use crate::people::WorstMoment;
+use crate::record::Record;
 use crate::store::duration;
 use crate::world::{ARM, BUS};
 
@@ -43,6 +44,7 @@ pub struct Network {
     clock: Arc<dyn Clock>,
     bad_days: Arc<BadDays>,
     worst_moment: Arc<WorstMoment>,
+    record: Record,
 }
 
 /// What happens to one request.
@@ -73,8 +75,9 @@ impl Network {
         faults: Faults,
         clock: Arc<dyn Clock>,
         worst_moment: Arc<WorstMoment>,
+        record: Record,
     ) -> Network {
-        Network { world, faults, clock, bad_days: Arc::default(), worst_moment }
+        Network { world, faults, clock, bad_days: Arc::default(), worst_moment, record }
     }
 
     fn passage(&self, request: &Request) -> Passage {
@@ -183,9 +186,12 @@ impl Network {
         if is_arm
             && status == StatusCode::OK
             && let Ok(mut said) = serde_json::from_slice(&body)
-            && self.bad_days.change(&method, &path, &mut said, &self.faults, self.clock.now())
         {
-            body = said.to_string().into();
+            let now = self.clock.now();
+            if self.bad_days.change(&method, &path, &mut said, &self.faults, now) {
+                body = said.to_string().into();
+            }
+            self.record.said(&path, &said, now);
         }
         Ok(Response { status, headers, body: Body::full(body) })
     }

@@ -1,6 +1,6 @@
 //! What really happened, written down where it cannot be missed: every entry as the store holds it,
-//! and every write as Azure has taken it. The invariants read this, and the code they check never
-//! does.
+//! every write as Azure has taken it, and what it said of replication. The invariants read this, and
+//! the code they check never does.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,6 +51,8 @@ pub struct Written {
     /// By the stream's name, oldest first.
     pub streams: BTreeMap<String, Vec<Entry>>,
     pub writes: Vec<Write>,
+    /// What Azure said of the replication of each version, by its id in lower case, to each region.
+    pub replication: BTreeMap<String, BTreeMap<String, Replication>>,
     /// Whatever else was put into the store, by its key, in this order.
     pub objects: Vec<(String, bytes::Bytes)>,
     /// Grows whenever something is written.
@@ -62,6 +64,15 @@ pub struct Written {
     pub happened: BTreeMap<String, u64>,
     /// How many entries each stream has, and the runs that they have opened.
     pub lengths: BTreeMap<String, Length>,
+}
+
+/// What Azure said of the replication of a version to a region.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replication {
+    /// When it was last called Completed.
+    pub completed: Option<DateTime<Utc>>,
+    /// Whether it was called something else since.
+    pub is_unfinished: bool,
 }
 
 /// How long a stream is.
@@ -120,6 +131,24 @@ impl Record {
         written.writes.push(write);
     }
 
+    /// Azure said `body` of the resource at `path`.
+    pub fn said(&self, path: &str, body: &Value, at: DateTime<Utc>) {
+        let Some(told) = body["properties"]["replicationStatus"]["summary"].as_array() else {
+            return;
+        };
+        let mut written = self.read();
+        let regions = written.replication.entry(path.to_ascii_lowercase()).or_default();
+        for region in told {
+            let name = region["region"].as_str().unwrap_or_default();
+            let name = name.replace(' ', "").to_ascii_lowercase();
+            let told = regions.entry(name).or_default();
+            told.is_unfinished = region["state"] != "Completed";
+            if !told.is_unfinished {
+                told.completed = Some(at);
+            }
+        }
+    }
+
     /// Forgets what every onlooker has seen: all but the newest entry of each stream, and what
     /// others have written.
     pub fn forget(&self) {
@@ -128,6 +157,7 @@ impl Record {
             entries.drain(..entries.len().saturating_sub(1));
         }
         written.writes.retain(|it| !it.ours);
+        written.replication.clear();
         written.objects.clear();
     }
 

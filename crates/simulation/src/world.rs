@@ -115,6 +115,7 @@ impl World {
             faults.clone(),
             Arc::clone(&clock),
             Arc::clone(&worst_moment),
+            record.clone(),
         ));
         let (uploads, faulty) = (Arc::clone(&sandbox.blobs), faults.clone());
         let store = Store::new(uploads, faulty, record.clone(), Arc::clone(&clock));
