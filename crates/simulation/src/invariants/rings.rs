@@ -171,7 +171,7 @@ fn wrong(
         return Some("though the image is held".to_owned());
     }
     for region in grown {
-        if !completed(region) || is_called_unfinished(seen, image, &before.number, region, intent) {
+        if !completed(region) || is_called_unfinished(seen, region, intent) {
             return Some(format!("in {region}, where it is not Completed"));
         }
         let Some(ring) = told.plan.iter().position(|it| it.regions.contains(region)) else {
@@ -207,16 +207,9 @@ fn is_just_taken_out(
 
 /// Whether Azure calls the replication to `region` unfinished, and has not said otherwise since our step
 /// began.
-fn is_called_unfinished(
-    seen: &Seen<'_>,
-    image: &str,
-    number: &str,
-    region: &str,
-    intent: &Intent,
-) -> bool {
-    let path = format!("/images/{image}/versions/{number}");
-    let of = seen.written.replication.iter().find(|(it, _)| it.ends_with(&path));
-    let told = of.and_then(|(_, regions)| regions.get(region)).copied().unwrap_or_default();
+fn is_called_unfinished(seen: &Seen<'_>, region: &str, intent: &Intent) -> bool {
+    let of = seen.our_write().and_then(|it| seen.written.replication.get(&it.path));
+    let told = of.and_then(|it| it.get(region)).copied().unwrap_or_default();
     told.is_unfinished && told.completed.is_none_or(|it| it < intent.began())
 }
 
