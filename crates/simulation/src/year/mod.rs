@@ -4,11 +4,14 @@
 mod plan;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::TimeDelta;
+use ledger::StreamName;
 
 use crate::chance::Chance;
 use crate::fault::{Faults, Kind};
+use crate::log::Log;
 use crate::plan::Plan;
 use crate::record::Length;
 use crate::trace::Trace;
@@ -78,6 +81,7 @@ pub fn soak(days: u32, keeps: bool, mut at_month_end: impl FnMut(&Month)) -> Soa
         let faults = Faults::at(rates, &chance, &trace);
         faults.stop();
         let world = World::of(Plan::lasting(days), faults, &trace, |azure| azure).await;
+        let reading = tracing::subscriber::set_default(Log(Arc::clone(&world.watch)));
         let mut soak = Soak::default();
         let mut before = Totals::default();
         for day in 0..days {
@@ -91,6 +95,7 @@ pub fn soak(days: u32, keeps: bool, mut at_month_end: impl FnMut(&Month)) -> Soa
                 break;
             }
         }
+        drop(reading);
         let (events, calls) = world.counts();
         soak.lengths = world.record.read().lengths.clone();
         soak.events = events;
@@ -145,6 +150,7 @@ impl World {
             self.watch.breaks(&format!("day {day}: {dead} dead letters, days after trouble"));
         }
         self.watch.rest();
+        self.read_catalog().await;
         self.store.put_away(self.clock.now() - READ_WITHIN).await;
 
         let now = Totals { days: day + 1, reads: self.store.reads(), events: self.counts().0 };
@@ -155,6 +161,20 @@ impl World {
         let month = Month { day, largest_state, versions, reads_a_day, events_a_day };
         self.say("month", format_args!("{month:?}"));
         month
+    }
+
+    /// Reads the catalog in force, as a process does that starts. It is not put away, though none may
+    /// have started for months.
+    async fn read_catalog(&self) {
+        let ledger = self.ledger();
+        let digest = ledger.read(&StreamName::Catalog).await.ok().and_then(|it| it.state.catalog);
+        let read = match digest {
+            Some(digest) => ledger.blob(&digest).await.is_ok(),
+            None => false,
+        };
+        if !read {
+            self.watch.breaks("the ledger is whole: the catalog in force cannot be read");
+        }
     }
 }
 
