@@ -127,7 +127,9 @@ fn killed_anywhere_it_goes_on_and_nothing_is_lost_or_done_twice() {
 
     let mut up = start(state);
     let mut late: Option<Vec<u32>> = None;
-    for kill in 1..=kills {
+    let (mut round, mut killed) = (0, 0);
+    while killed < kills {
+        round += 1;
         let scale = [20, 300, 1500, 4000][lot.below(4) as usize];
         let after = Duration::from_millis(lot.below(scale));
         let harm = match lot.below(10) {
@@ -143,9 +145,15 @@ fn killed_anywhere_it_goes_on_and_nothing_is_lost_or_done_twice() {
             let gone = within(ORPHANED, || (!stopped.iter().any(|it| lives(*it))).then_some(()));
             assert!(gone.is_some(), "a handler woke up late and lives on: {stopped:?}");
         }
-        assert!(up.has_ended().is_none(), "kill {kill}: it ended by itself: {}", up.said());
+        assert!(up.has_ended().is_none(), "round {round}: it ended by itself: {}", up.said());
         let handlers = up.handlers();
-        println!("{kill:4} {harm:?} after {after:?}, releases so far {:?}", released(state));
+        println!("{round:4} {harm:?} after {after:?}, releases so far {:?}", released(state));
+        // What killed nobody does not count.
+        killed += match harm {
+            Harm::KillHandler => u64::from(!handlers.is_empty()),
+            Harm::KillUp | Harm::KillBoth | Harm::Outlive => 1,
+            Harm::Stall => 0,
+        };
         match harm {
             Harm::KillHandler => handlers.iter().for_each(|it| signal("KILL", *it)),
             Harm::Stall => {
@@ -169,6 +177,7 @@ fn killed_anywhere_it_goes_on_and_nothing_is_lost_or_done_twice() {
             }
         }
     }
+    println!("killed {killed} times, in {round} rounds");
     if let Some(stopped) = late {
         stopped.iter().for_each(|it| signal("CONT", *it));
     }

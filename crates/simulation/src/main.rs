@@ -1,6 +1,6 @@
 //! `cargo simulate`: lives through many seeds, one after another on every core.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -85,9 +85,12 @@ fn main() -> ExitCode {
                     let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
                     totals.add(&report);
                     if arguments.verbose {
-                        println!("{}", report.plan.join("\n"));
-                        println!("{}", report.trace.join("\n"));
-                        println!("seed {seed}: {} calls, trace {}", report.calls, report.digest);
+                        let Report { plan, trace, calls, digest, .. } = &report;
+                        println!(
+                            "{}\n{}\nseed {seed}: {calls} calls, trace {digest}",
+                            plan.join("\n"),
+                            trace.join("\n"),
+                        );
                     }
                     if !report.violations.is_empty() {
                         println!("{}", story(&report));
@@ -213,16 +216,32 @@ impl Totals {
     }
 }
 
-/// What happened to whoever was hurt: entries, writes and faults, and what was broken.
+/// Where the kind of a line of the trace begins: behind its time.
+const KIND_AT: usize = 19;
+
+/// What happened until something broke: writes, faults, and the entries of whoever the violations
+/// name; of all when they name nobody.
 fn story(report: &Report) -> String {
-    let told = |line: &&String| {
-        let kind = line.get(19..).unwrap_or_default();
-        ["entry", "azure", "fault", "person", "stranger", "catalog", "dead", "BROKEN", "calm"]
-            .iter()
-            .any(|it| kind.starts_with(it))
+    let kind_of = |line: &str| line.get(KIND_AT..).unwrap_or_default().to_owned();
+    let stream_of = |line: &str| -> Option<String> {
+        let mut words = line.get(KIND_AT..)?.split_whitespace();
+        (words.next()? == "entry").then(|| words.next().map(str::to_owned)).flatten()
     };
-    let trace = report.trace.iter().filter(told);
-    let mut lines: Vec<&str> = report.plan.iter().chain(trace).map(String::as_str).collect();
+    let broken = report.trace.iter().position(|it| kind_of(it).starts_with("BROKEN"));
+    let until = broken.map_or(report.trace.len(), |it| it + 1);
+    let trace = &report.trace[..until];
+
+    let streams: BTreeSet<String> = trace.iter().filter_map(|it| stream_of(it)).collect();
+    let named = |stream: &String| report.violations.iter().any(|it| it.contains(&**stream));
+    let anybody = streams.iter().any(named);
+    let told = |line: &&String| match stream_of(line) {
+        Some(stream) => !anybody || named(&stream) || stream == "_catalog",
+        None => ["azure", "fault", "person", "stranger", "catalog", "dead", "BROKEN", "calm"]
+            .iter()
+            .any(|it| kind_of(line).starts_with(it)),
+    };
+    let told = trace.iter().filter(told);
+    let mut lines: Vec<&str> = report.plan.iter().chain(told).map(String::as_str).collect();
     lines.push("");
     let seed = report.seed;
     let violations = report.violations.join("\n  ");
@@ -231,4 +250,45 @@ fn story(report: &Report) -> String {
          {seed} --verbose\n",
         lines.join("\n")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broken(violation: &str) -> Report {
+        let lines = [
+            "01-05 00:00:00.065 catalog   Ok(true)",
+            "01-05 00:00:00.100 entry     _catalog 1 by somebody: {}",
+            "01-05 00:00:00.200 began     find_due_images",
+            "01-05 00:00:01.100 entry     web 7 by find_due_images: {}",
+            "01-05 00:00:01.200 entry     shop 9 by find_due_images: {}",
+            "01-05 00:00:01.300 fault     StoreSlow: ledger/lasting/web/0000000007.json",
+            "01-05 00:00:02.000 BROKEN    the ledger is whole: web",
+            "01-05 00:00:03.000 entry     web 8 by look_again: {}",
+        ];
+        Report {
+            seed: 17,
+            trace: lines.map(str::to_owned).to_vec(),
+            violations: vec![violation.to_owned()],
+            ..Report::default()
+        }
+    }
+
+    #[test]
+    fn a_story_ends_where_something_broke_and_is_about_whoever_the_violations_name() {
+        let story = story(&broken("the ledger is whole: web"));
+
+        let told = ["catalog   Ok", "_catalog 1", "web 7", "StoreSlow", "BROKEN", "--from 17"];
+        assert!(told.iter().all(|it| story.contains(it)), "{story}");
+        let left_out = ["shop 9", "began", "web 8"];
+        assert!(!left_out.iter().any(|it| story.contains(it)), "{story}");
+    }
+
+    #[test]
+    fn a_story_is_about_all_when_the_violations_name_nobody() {
+        let story = story(&broken("liveness: the queues do not drain"));
+
+        assert!(story.contains("web 7") && story.contains("shop 9"), "{story}");
+    }
 }

@@ -1,7 +1,7 @@
 //! The ledger's store: memory, behind a door that delays, fails, loses answers and shuffles
 //! listings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -50,6 +50,8 @@ struct Index {
     objects: BTreeMap<Path, (ObjectMeta, DateTime<Utc>)>,
     /// By folder of the ledger: the last entry that was put away, and with it all before.
     put_away: BTreeMap<String, String>,
+    /// What else was put away: blobs, and what lay in the inbox.
+    put_away_else: BTreeSet<Path>,
     /// Reads and listings.
     reads: u64,
 }
@@ -93,9 +95,13 @@ impl Store {
             let mut index = self.index();
             let old = index.objects.extract_if(.., |_, (_, touched)| *touched < since);
             let old: Vec<Path> = old.map(|(key, _)| key).collect();
-            for key in old.iter().filter(|it| it.as_ref().starts_with("ledger/")) {
-                let (folder, name) = parts(key);
-                index.put_away.insert(folder.to_owned(), name.to_owned());
+            for key in &old {
+                if key.as_ref().starts_with("ledger/") {
+                    let (folder, name) = parts(key);
+                    index.put_away.insert(folder.to_owned(), name.to_owned());
+                } else {
+                    index.put_away_else.insert(key.clone());
+                }
             }
             old
         };
@@ -185,7 +191,8 @@ impl ObjectStore for Store {
             *touched = self.clock.now();
         }
         let (folder, name) = parts(location);
-        if index.put_away.get(folder).is_some_and(|last| name <= last.as_str()) {
+        let of_the_ledger = index.put_away.get(folder).is_some_and(|last| name <= last.as_str());
+        if of_the_ledger || (found.is_err() && index.put_away_else.contains(location)) {
             let what = format!("{location} was put away long ago, and somebody reads it");
             self.record.read().tampered.push(what);
         }

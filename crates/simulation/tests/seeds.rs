@@ -132,6 +132,24 @@ fn what_must_always_hold_holds_whatever_goes_wrong() {
 }
 
 #[test]
+fn some_seed_must_reach_every_event_that_there_is() {
+    let source = include_str!("../../rules/src/event.rs");
+    let (_, events) = source.split_once("pub enum Event {\n").unwrap();
+    let (events, _) = events.split_once("\n}\n").unwrap();
+    let events = events.lines().filter_map(|it| it.strip_prefix("    "));
+    let names = events.filter(|it| it.starts_with(|first: char| first.is_ascii_uppercase()));
+    let name = |it: &str| {
+        let name = it.split(|it: char| !it.is_ascii_alphanumeric()).next().unwrap_or_default();
+        name[..1].to_ascii_lowercase() + &name[1..]
+    };
+    let names: Vec<String> = names.map(name).collect();
+
+    assert!(names.len() > 40, "{names:?}");
+    let unknown: Vec<_> = names.iter().filter(|it| !HAPPENS.contains(&it.as_str())).collect();
+    assert!(unknown.is_empty(), "not in HAPPENS: {unknown:?}");
+}
+
+#[test]
 fn the_same_seed_gives_the_same_trace_byte_for_byte_in_any_process() {
     let other = simulation(&["--seeds", "30", "--verbose", "--from", "11"]);
     let other = String::from_utf8(other.stdout).unwrap();
